@@ -1,0 +1,53 @@
+"""Every name at a broker is made here.
+
+The default `asya_<namespace>_<actor>` is unambiguous because neither part may hold an underscore (both are DNS labels). The
+public project's `asya-<namespace>-<actor>` is offered for moving queue by queue; `asya-a-b-c` means two things, so two actors
+that would share a name are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from asya.errors import TransportError
+
+Style = Literal["underscore", "dash"]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueNames:
+    """Names of one namespace's queues and exchanges."""
+
+    namespace: str
+    style: Style = "underscore"
+
+    def queue(self, actor: str) -> str:
+        """Name of an actor's queue."""
+        return self._join(self.namespace, actor)
+
+    def dead_letters(self, actor: str) -> str:
+        """Name of an actor's dead-letter queue."""
+        return self.queue(actor) + self._separator + "dlq"
+
+    @property
+    def exchange(self) -> str:
+        """Name of the namespace's exchange; the routing key is the actor's name."""
+        return self._join(self.namespace)
+
+    def refuse_collisions(self, actors: Iterable[str]) -> None:
+        """Raise `TransportError` when two of the names made for `actors` are the same."""
+        seen: dict[str, str] = {}
+        for actor in actors:
+            for name in (self.queue(actor), self.dead_letters(actor)):
+                other = seen.setdefault(name, actor)
+                if other != actor:
+                    raise TransportError(f"actors {other!r} and {actor!r} would share the queue {name!r}; rename one")
+
+    @property
+    def _separator(self) -> str:
+        return "_" if self.style == "underscore" else "-"
+
+    def _join(self, *parts: str) -> str:
+        return self._separator.join(("asya", *parts))
