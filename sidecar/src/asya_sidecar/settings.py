@@ -64,7 +64,9 @@ class ResiliencySettings:
         policies = self.policies or {}
         unknown = sorted({rule.policy for rule in self.rules} - policies.keys())
         if unknown:
-            raise SettingsError([f"ASYA_RESILIENCY_RULES names the policies {unknown}, which ASYA_RESILIENCY_POLICIES has not"])
+            raise SettingsError(
+                [f"ASYA_RESILIENCY_RULES names the policies {unknown}, which ASYA_RESILIENCY_POLICIES has not"]
+            )
         return Resiliency(
             actor_timeout=self.actor_timeout, policies=policies, rules=self.rules, non_retryable=self.non_retryable
         )

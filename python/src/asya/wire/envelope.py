@@ -127,8 +127,8 @@ def raw(value: Any) -> Raw:  # noqa: ANN401  any JSON value
     return Raw(_encoder.encode(value))
 
 
-def decode(body: bytes) -> Envelope:
-    """Read one envelope from the bytes of a message.
+def decode(body: bytes, *, fallback_id: str = "") -> Envelope:
+    """Read one envelope from the bytes of a message; `fallback_id` stands in for an id that is missing or empty.
 
     Raises:
         WireError: `kind` "unparsable" (not UTF-8, not JSON, nested too deep, no envelope, a malformed deadline or hop)
@@ -152,11 +152,11 @@ def decode(body: bytes) -> Envelope:
         raise WireError(f"no envelope: {error}") from None
     except RecursionError:
         raise WireError("nested too deep") from None
-    if not wire.id:
+    if not (wire.id or fallback_id):
         raise WireError("the envelope has no id", kind="no-id")
     headers = wire.headers or {}
     envelope = Envelope(
-        id=wire.id,
+        id=wire.id or fallback_id,
         parent_id=wire.parent_id,
         route=wire.route,
         headers=headers,

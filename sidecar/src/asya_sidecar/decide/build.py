@@ -1,0 +1,143 @@
+"""How the next envelope is made from the present one. What is not named here stays as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from asya.wire import Envelope, ErrorInfo, Raw, Route, Status, format_time, headers, raw
+from asya.wire.envelope import Phase
+from asya_sidecar.decide.model import Actor, Send
+
+TERMINAL_ATTEMPT = "x-asya-terminal-attempt"
+"""Attempts of a terminal actor on this message. Its status holds the task's outcome and must not be overwritten."""
+
+
+def override_target(envelope_headers: dict[str, Raw], actor: str) -> str | None:
+    """Return the replacement that header `x-asya-route-override` names for `actor`, or None."""
+    value = envelope_headers.get(headers.ROUTE_OVERRIDE)
+    if value is None:
+        return None
+    try:
+        target = msgspec.json.decode(value, type=dict[str, str]).get(actor)
+    except (msgspec.MsgspecError, RecursionError):
+        return None  # not ours to judge: a header of the wrong shape overrides nothing
+    return target or None
+
+
+def addressed(envelope: Envelope, destination: str, sender: str, *, delay: float = 0.0) -> Send:
+    """Return the send to `destination`, or to its replacement, with the audit header."""
+    target = override_target(envelope.headers, destination) if headers.ROUTE_OVERRIDE in envelope.headers else None
+    if target is None or target == destination:
+        return Send(destination, envelope, delay)
+    resolved: dict[str, Any] = {}
+    if (known := envelope.headers.get(headers.ROUTE_RESOLVED)) is not None:
+        try:
+            resolved = msgspec.json.decode(known, type=dict[str, Any])
+        except (msgspec.MsgspecError, RecursionError):
+            resolved = {}
+    resolved[destination] = {"target": target, "by": sender}
+    envelope.headers = {**envelope.headers, headers.ROUTE_RESOLVED: raw(resolved)}
+    return Send(target, envelope, delay)
+
+
+def status_of(
+    envelope: Envelope,
+    actor: Actor,
+    now: float,
+    *,
+    phase: Phase,
+    reason: str | None = None,
+    error: ErrorInfo | None = None,
+    attempt: int = 1,
+    max_attempts: int = 0,
+    partial: int | None = None,
+) -> Status:
+    """Make the outgoing status; times of creation and the deadline are carried over."""
+    old = envelope.status
+    stamp = format_time(now)
+    return Status(
+        phase=phase,
+        reason=reason,
+        actor=actor.name,
+        attempt=attempt,
+        max_attempts=max_attempts,
+        created_at=(old.created_at if old is not None and old.created_at else stamp),
+        updated_at=stamp,
+        deadline_at=None if old is None else old.deadline_at,
+        error=error,
+        partial=partial,
+    )
+
+
+def moved(
+    envelope: Envelope,
+    *,
+    route: Route,
+    status: Status,
+    payload: Raw | None = None,
+    envelope_headers: dict[str, Raw] | None = None,
+    envelope_id: str | None = None,
+    parent_id: str | None = None,
+) -> Envelope:
+    """Return the envelope after this actor: one hop further, first-attempt stamps gone."""
+    kept = dict(envelope.headers if envelope_headers is None else envelope_headers)
+    kept.pop(headers.FIRST_ATTEMPT, None)
+    kept.pop(TERMINAL_ATTEMPT, None)
+    kept[headers.HOP] = Raw(b"%d" % (envelope.hop + 1))
+    return Envelope(
+        id=envelope_id or envelope.id,
+        parent_id=parent_id or envelope.parent_id,
+        route=route,
+        headers=kept,
+        payload=envelope.payload if payload is None else payload,
+        status=status,
+        flow=envelope.flow,
+        extra=envelope.extra,
+    )
+
+
+def done_by(envelope: Envelope, actor: Actor) -> list[str]:
+    """Return `route.prev` with this actor added under the name the route knows it by."""
+    here = envelope.route.curr if actor.role == "actor" and envelope.route.curr else actor.name
+    return [*envelope.route.prev, here]
+
+
+def to_sink(
+    envelope: Envelope,
+    actor: Actor,
+    now: float,
+    *,
+    phase: Phase,
+    reason: str | None,
+    prev: Sequence[str],
+    error: ErrorInfo | None = None,
+    payload: Raw | None = None,
+    attempt: int = 1,
+    max_attempts: int = 0,
+    partial: int | None = None,
+) -> Send:
+    """End the route here: `curr` is the sink, nothing is next."""
+    status = status_of(
+        envelope, actor, now, phase=phase, reason=reason, error=error, attempt=attempt, max_attempts=max_attempts,
+        partial=partial,
+    )  # fmt: skip
+    route = Route(prev=list(prev), curr=actor.sink, next=[])
+    return addressed(moved(envelope, route=route, status=status, payload=payload), actor.sink, actor.name)
+
+
+def to_sump(
+    envelope: Envelope,
+    actor: Actor,
+    now: float,
+    *,
+    reason: str,
+    error: ErrorInfo,
+    payload: Raw | None = None,
+) -> Send:
+    """Send to the actor of last resort. The route stays as it was, so that the message can be sent again."""
+    status = status_of(envelope, actor, now, phase="failed", reason=reason, error=error)
+    route = Route(prev=list(envelope.route.prev), curr=envelope.route.curr, next=list(envelope.route.next))
+    return Send(actor.sump, moved(envelope, route=route, status=status, payload=payload))
