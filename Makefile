@@ -1,0 +1,68 @@
+# Thin on purpose: each target is one or two commands that can be typed by hand. CI calls .ci/run, which calls these.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PY := .venv/bin/python
+# Processes for `make test`.
+JOBS ?= 2
+# More words for pytest, for example ARGS="-k retry".
+ARGS ?=
+# Lines of output are wanted when they happen, also in a CI log.
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+.PHONY: setup
+setup: ## Make .venv with everything for demo, test and check (quick when nothing changed)
+	@$$(tools/find-python) tools/environment.py test
+
+.PHONY: demo
+demo: ## Send real pictures through a mesh on this machine and write an HTML report
+	@$$(tools/find-python) tools/environment.py demo
+	@$(PY) tools/demo.py
+
+.PHONY: test
+test: setup ## Run all tests, against a real RabbitMQ too (installed by apt when root on Debian)
+	@ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-$$([ "$$(id -u)" = 0 ] && echo 1 || echo 0)} $(PY) -m pytest -n $(JOBS) $(ARGS)
+
+.PHONY: check
+check: setup ## Lint, types, layers, locks, docs, generated pages: everything without a broker
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	$(PY) tools/lock.py --check
+	$(PY) tools/check_versions.py
+	$(PY) tools/check_tracked.py
+	$(PY) tools/reference.py --check
+	$(PY) tools/guarantees.py --check
+	$(PY) tools/check_docs.py
+
+.PHONY: bench
+bench: setup ## Measure, beside FastStream and Dramatiq; QUICK=1 for a short run
+	@$$(tools/find-python) tools/environment.py bench
+	@$(PY) -m benchmarks $(if $(QUICK),--quick)
+
+.PHONY: format
+format: setup ## Let ruff rewrite what it can
+	.venv/bin/ruff check --fix --quiet
+	.venv/bin/ruff format --quiet
+
+.PHONY: lock
+lock: setup ## Resolve requirements/*.txt again (needs uv and the network); UPGRADE=1 for newest versions
+	@$(PY) tools/lock.py $(if $(UPGRADE),--upgrade)
+
+.PHONY: docs
+docs: setup ## Write the reference pages again from the code
+	@$(PY) tools/reference.py
+	@$(PY) tools/guarantees.py
+
+.PHONY: clean
+clean: ## Remove environments, caches and everything that was built
+	rm -rf .venv .venvs .asya build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

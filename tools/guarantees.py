@@ -1,0 +1,127 @@
+"""Write `docs/reference/guarantees.md` from `tests/truth-table.yaml`; `--check` fails when the page is out of step."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+TABLE = ROOT / "tests" / "truth-table.yaml"
+PAGE = ROOT / "docs" / "reference" / "guarantees.md"
+
+# Groups of the table in the order of a message's life: heading, and a sentence for the reader.
+GROUPS = {
+    "before_the_call": (
+        "Before your function is called",
+        "The first row that applies decides; the checks run in this order.",
+    ),
+    "the_call": ("Your function ran", "What it returned, yielded or raised decides."),
+    "publishing": ("Sending the result on", "The input stays leased until the broker has confirmed what replaces it."),
+    "terminal_actors": (
+        "At the end of the route",
+        "`x-sink` closes every route, `x-sump` takes what has nowhere else to go.",
+    ),
+    "around_it": ("Around it", "What processes and brokers do while messages are under way."),
+}
+
+DESTINATIONS = {
+    "next": "the next actor",
+    "self": "this actor's queue again",
+    "sink": "`x-sink`",
+    "sump": "`x-sump`",
+    "on-exhausted": "the actors of `onExhausted`",
+    "pause-actor": "the pause actor",
+    "broker-dlq": "the actor's dead-letter queue",
+    "nowhere": "nowhere",
+    "call": "your function",
+    "as for handler-error": "as for [`handler-error`](#handler-error)",
+}
+SETTLEMENTS = {
+    "ack": "acknowledged",
+    "release": "released: the broker hands it out again",
+    "keep": "not settled yet",
+    None: "as that row says",
+}
+
+INTRODUCTION = """\
+# Guarantees
+
+<!-- Generated from tests/truth-table.yaml by `make docs`; edit the table, not this page. -->
+
+What becomes of a message, in every situation. Delivery is **at least once**: a message is settled only after the
+broker has confirmed what replaces it, and each delivery is settled exactly once. Between messages there is **no
+order**. Headers, trace context, deadline and creation time survive every row; the payload is unchanged unless a row
+says otherwise.
+
+Each row has an id. The decision code, the tests against every transport and this page are all held against the same
+table, and a test fails for an id without a case. Logs and traces name the row that was taken.
+"""
+
+
+def render(table: dict[str, Any]) -> str:
+    """Return the page for a table; raises SystemExit for a word in it that this page cannot explain."""
+    missing = set(GROUPS) ^ {name for name, value in table.items() if isinstance(value, list) and name not in _LISTS}
+    if missing:
+        raise SystemExit(f"{TABLE.name}: groups without a heading here, or headings without a group: {sorted(missing)}")
+    order = " → ".join(name.replace("-", " ") for name in table["order_of_checks"])
+    parts = [INTRODUCTION, f"\nThe checks before a call, in order: {order}.\n"]
+    for name, (heading, sentence) in GROUPS.items():
+        parts.append(f"\n## {heading}\n\n{sentence}\n\n")
+        parts.append("| id | situation | the message goes to | the delivery is | what your message looks like then |\n")
+        parts.append("|---|---|---|---|---|\n")
+        parts += [_row(row) for row in table[name]]
+    return "".join(parts)
+
+
+_LISTS = {"order_of_checks"}
+
+
+def _row(row: dict[str, Any]) -> str:
+    to, settle = row["to"], row.get("settle")
+    if to not in DESTINATIONS or (settle not in SETTLEMENTS):
+        raise SystemExit(
+            f"{TABLE.name}: row {row['id']}: to {to!r}, settle {settle!r}: not explained in tools/guarantees.py"
+        )
+    where = "nowhere yet: it stays leased here" if settle == "keep" else DESTINATIONS[to]
+    settled = "not settled yet: the call decides" if to == "call" and settle is None else SETTLEMENTS[settle]
+    if to == "broker-dlq" and settle is None:
+        settled = "moved by the broker"
+    cells = (f'<a id="{row["id"]}"></a>`{row["id"]}`', row["when"], where, settled, _appearance(row))
+    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |\n"
+
+
+def _appearance(row: dict[str, Any]) -> str:
+    """Say phase, reason, payload and remark of a row in one cell."""
+    said = []
+    if phase := row.get("phase"):
+        said.append(f"phase `{phase}`")
+    if reason := row.get("reason"):
+        said.append("reason " + " or ".join(f"`{word}`" for word in str(reason).split(" | ")))
+    if payload := row.get("payload"):
+        said.append("payload: the input" if payload == "input" else f"payload: {payload}")
+    text = ", ".join(said)
+    return "; ".join(part for part in (text, row.get("note", "")) if part) or "unchanged"
+
+
+def main() -> int:
+    """Write the page, or check it."""
+    parser = argparse.ArgumentParser(description="Write docs/reference/guarantees.md from the truth table.")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when the page is out of step")
+    arguments = parser.parse_args()
+    page = render(yaml.safe_load(TABLE.read_text()))
+    if not arguments.check:
+        PAGE.write_text(page)
+        return 0
+    if not PAGE.exists() or PAGE.read_text() != page:
+        print("docs/reference/guarantees.md is out of step with tests/truth-table.yaml; run `make docs`")
+        return 1
+    print("guarantees.md in step with the truth table")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
