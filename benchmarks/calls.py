@@ -1,0 +1,139 @@
+"""The sidecar's link to a real runtime process: wall time of one call. Run as a program, it prints one JSON object.
+
+A process of its own, because the sidecar's event loop serves nothing else either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+import uvloop
+from tests.support.mesh import environment, runtime_file
+from tests.support.processes import Process
+
+from asya_sidecar.decide import Ended, Outcome
+from asya_sidecar.link import RuntimeLink
+from benchmarks.payload import payload
+from benchmarks.pods import HANDLERS, IN_FLIGHT, RUNTIME
+
+LIMIT = 60.0
+
+
+class _Nobody:
+    """Hears of nothing: the handler gives one result."""
+
+    def chunk(self, index: int, result: object) -> None:  # noqa: ARG002  the listener's shape
+        raise AssertionError("a second result")
+
+    def fly(self, event: bytes) -> None:  # noqa: ARG002
+        raise AssertionError("an event")
+
+
+def _meta() -> bytes:
+    return msgspec.json.encode(
+        {
+            "id": "0b6a5f64-3a4b-4d5e-9f10-2a3b4c5d6e7f",
+            "parent_id": None,
+            "route": {"prev": ["load", "denoise"], "curr": "bench", "next": ["upscale", "quality-gate"]},
+            "headers": {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "x-asya-hop": 2},
+            "status": {"phase": "pending", "actor": "bench", "attempt": 1, "max_attempts": 0},
+            "timeout": 300.0,
+        }
+    )
+
+
+def _check(outcome: Outcome, sent: bytes) -> None:
+    """A figure counts only when the handler's answer is the message it was given."""
+    if not isinstance(outcome, Ended) or outcome.first is None or json.loads(outcome.first.payload) != json.loads(sent):
+        raise AssertionError(f"the call ended with {outcome!r}")
+
+
+async def sequential(link: RuntimeLink, total: int) -> float:
+    """Seconds for `total` calls, each begun when the one before has ended."""
+    meta, body, nobody = _meta(), payload(), _Nobody()
+    begun = time.perf_counter()
+    for _ in range(total):
+        outcome = await link.call(meta, body, LIMIT, nobody).done
+    taken = time.perf_counter() - begun
+    _check(outcome, body)
+    return taken
+
+
+async def pipelined(link: RuntimeLink, total: int) -> float:
+    """Seconds for `total` calls with IN_FLIGHT of them under way."""
+    meta, body, nobody = _meta(), payload(), _Nobody()
+    finished: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    begun_calls = ended_calls = 0
+
+    def begin() -> None:
+        nonlocal begun_calls
+        begun_calls += 1
+        link.call(meta, body, LIMIT, nobody).done.add_done_callback(ended)
+
+    def ended(done: asyncio.Future[Outcome]) -> None:
+        nonlocal ended_calls
+        ended_calls += 1
+        if begun_calls < total:
+            begin()
+        elif ended_calls == total:
+            finished.set_result(done.result())
+
+    begun = time.perf_counter()
+    for _ in range(min(IN_FLIGHT, total)):
+        begin()
+    outcome = await finished
+    taken = time.perf_counter() - begun
+    _check(outcome, body)
+    return taken
+
+
+async def main(calls: int) -> None:
+    """Start a runtime, call it, print ``{"sequential": µs, "pipelined": µs}``."""
+    with tempfile.TemporaryDirectory(prefix="asya-") as folder:
+        ready = asyncio.Event()
+        link = RuntimeLink(
+            Path(folder),
+            mode=0o600,
+            actor="bench",
+            namespace="bench",
+            on_capacity=lambda capacity: ready.set() if capacity else None,
+            on_drain=lambda: None,
+        )
+        await link.open()
+        runtime = Process(
+            "runtime",
+            [sys.executable, str(runtime_file())],
+            environment(
+                {"ASYA_SOCKET_DIR": folder, "PYTHONPATH": str(HANDLERS), **RUNTIME, "ASYA_HANDLER": "noop.handle"}
+            ),
+            Path(folder) / "runtime.log",
+            restart=False,
+        )
+        await runtime.start()
+        try:
+            async with asyncio.timeout(20):
+                await ready.wait()
+            await sequential(link, 500)
+            await pipelined(link, 2000)
+            few = max(1000, calls // 5)
+            found = {
+                "sequential": await sequential(link, few) / few * 1e6,
+                "pipelined": await pipelined(link, calls) / calls * 1e6,
+            }
+        except BaseException:
+            print(runtime.tail(), file=sys.stderr)
+            raise
+        finally:
+            await link.close()
+            await runtime.stop()
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    uvloop.run(main(int(sys.argv[1])))
