@@ -1,0 +1,105 @@
+"""The kinds of value a manifest's fields hold, and the base of every model.
+
+A constrained text type says in words what it takes: `EXPECTED` maps its pattern to that, for messages. Patterns keep to
+what Rust's and Go's regular expressions both know (no look-around), because the cluster's schema is made from them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+from asya.policy import parse_duration
+from asya.policy.durations import DURATION_PATTERN
+
+GROUP = "asya.sh"
+API_VERSION = "asya.sh/v1alpha1"
+KIND = "AsyncActor"
+NAME_LENGTH = 63
+
+_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+_HANDLER = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$"
+_ENV_NAME = r"^[A-Za-z_][-._A-Za-z0-9]*$"
+_QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei|e[0-9]+)?$"
+_ABSOLUTE = r"^/[^:]*$"
+_URL = r"^https?://[^\s/]+(/\S*)?$"
+_CLASS = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"
+_POLICY = r"^[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?$"
+_LABEL_VALUE = r"^([A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?)?$"
+_LABEL_KEY = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?$"
+
+EXPECTED: dict[str, str] = {
+    _LABEL: "lower-case letters, digits and dashes, a letter or digit first and last",
+    _SUBDOMAIN: "lower-case letters, digits, dashes and dots, a letter or digit first and last",
+    _HANDLER: "module.function or module.Class.method",
+    _ENV_NAME: "the name of an environment variable, such as MODEL_PATH",
+    _QUANTITY: 'an amount such as "1", 500m or 2Gi',
+    _ABSOLUTE: "an absolute path without a colon, such as /data",
+    _URL: "an http:// or https:// URL",
+    _CLASS: "the name of an exception class, such as ValueError or httpx.TimeoutException",
+    _POLICY: "letters, digits, dashes, dots and underscores, a letter or digit first and last",
+    _LABEL_VALUE: "a label value: letters, digits, dashes, dots and underscores, or nothing",
+    _LABEL_KEY: "a label key such as team or example.com/team",
+    DURATION_PATTERN: "a duration such as 500ms, 30s, 5m or 1h30m",
+}
+
+
+class Model(BaseModel):
+    """Base of all models: camelCase in manifests, snake_case in Python; unknown fields and wrong types are refused."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        use_attribute_docstrings=True,
+    )
+
+
+def _longer_than_nothing(text: str) -> str:
+    if parse_duration(text) <= 0:
+        raise PydanticCustomError("duration_zero", "expected a duration longer than 0")
+    return text
+
+
+def _quantity(value: object) -> object:
+    """Take numbers as Kubernetes does: `cpu: 1` is the quantity "1"."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:g}" if is_number and isinstance(value, float) else str(value) if is_number else value
+
+
+Text = Annotated[str, StringConstraints(min_length=1)]
+Label = Annotated[str, StringConstraints(pattern=_LABEL, max_length=NAME_LENGTH)]
+"""A DNS label (RFC 1123): names of actors, namespaces, containers, volumes."""
+Subdomain = Annotated[str, StringConstraints(pattern=_SUBDOMAIN, max_length=253)]
+"""A DNS subdomain (RFC 1123): names of most Kubernetes objects."""
+HandlerName = Annotated[str, StringConstraints(pattern=_HANDLER)]
+EnvName = Annotated[str, StringConstraints(pattern=_ENV_NAME)]
+Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN)]
+"""A duration as text; `asya.policy.parse_duration` gives seconds."""
+PositiveDuration = Annotated[Duration, AfterValidator(_longer_than_nothing)]
+AbsolutePath = Annotated[str, StringConstraints(pattern=_ABSOLUTE)]
+Url = Annotated[str, StringConstraints(pattern=_URL)]
+ClassName = Annotated[str, StringConstraints(pattern=_CLASS)]
+PolicyName = Annotated[str, StringConstraints(pattern=_POLICY, max_length=NAME_LENGTH)]
+LabelKey = Annotated[str, StringConstraints(pattern=_LABEL_KEY, max_length=317)]
+LabelValue = Annotated[str, StringConstraints(pattern=_LABEL_VALUE, max_length=NAME_LENGTH)]
+Quantity = Annotated[
+    str,
+    StringConstraints(pattern=_QUANTITY),
+    BeforeValidator(_quantity),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer"}, {"type": "string"}], "pattern": _QUANTITY, "x-kubernetes-int-or-string": True}
+    ),
+]
+"""A Kubernetes quantity, kept as text."""
+PullPolicy = Literal["Always", "IfNotPresent", "Never"]
+KubernetesObject = Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
+"""A part of the Kubernetes API that is passed on as it is; the API server checks it."""

@@ -1,0 +1,157 @@
+"""What is wrong with a manifest, told so that it can be mended: place, what was expected, what was found."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from asya.api.actor import BROKEN_RULES
+from asya.api.schema import FieldSchema, describe, document_schema, field_names, places_of, schema_at
+from asya.api.yamltree import Path
+from asya.policy.durations import DURATION_PATTERN
+
+_SHOWN = 80
+_MOVED = {
+    "minReplicas": "minReplicaCount",
+    "maxReplicas": "maxReplicaCount",
+    "timeout": "actorTimeout",
+    "workload": "image, handler, resources and the other fields of the pod, directly under spec",
+    "retry": "policies",
+    "template": "image, handler, resources and the other fields of the pod, directly under spec",
+}
+"""Fields as older or related APIs call them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing to mend. `line` is 1-based; `path` is empty for a whole document; `expected` and `found` are words."""
+
+    file: str
+    line: int
+    path: str
+    message: str
+    expected: str | None = None
+    found: str | None = None
+
+    def __str__(self) -> str:
+        """``file:line: path: message``."""
+        place = f"{self.file}:{self.line}: "
+        return place + (f"{self.path}: {self.message}" if self.path else self.message)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A problem before its file and line are known."""
+
+    path: Path
+    message: str
+    expected: str | None = None
+    found: str | None = None
+
+
+def path_text(path: Path) -> str:
+    """Write a path as people do: ``spec.env[0].name``."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def show(value: object) -> str:
+    """Say in a few words what a value is; long texts are cut."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict):
+        return "a mapping" if value else "an empty mapping"
+    if isinstance(value, list):
+        return f"a list of {len(value)}" if value else "an empty list"
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+
+
+def findings(error: ValidationError, data: object) -> list[Finding]:
+    """Translate pydantic's errors over `data`. Broken cross-field rules are left out: they are asked for separately."""
+    found: dict[Path, Finding] = {}
+    for detail in error.errors(include_url=False):
+        if detail["type"] != BROKEN_RULES:
+            finding = _finding(detail, data)
+            found.setdefault(finding.path, finding)
+    return list(found.values())
+
+
+def _finding(detail: ErrorDetails, data: object) -> Finding:
+    path, value, is_there = _follow(detail["loc"], data)
+    if detail["type"] == "extra_forbidden":
+        return Finding(path, _unknown(path))
+    schema = schema_at(path)
+    if detail["loc"] and detail["loc"][-1] == "[key]":
+        expected = _key_expected(path)
+        return Finding(path, f"expected {expected} as name, found {show(path[-1])}", expected, show(path[-1]))
+    expected = describe(schema) if schema else "something else"
+    if detail["type"] == "duration_zero":
+        expected = "a duration longer than 0"
+    if not is_there:
+        return Finding(path, f"missing; expected {expected}", expected, "nothing")
+    hint = _hint(detail["type"], schema or {}, value)
+    return Finding(path, f"expected {expected}, found {show(value)}{hint}", expected, show(value))
+
+
+def _hint(kind: str, schema: FieldSchema, value: object) -> str:
+    if kind != "string_type" or not isinstance(value, int | float):
+        return ""
+    if schema.get("pattern") == DURATION_PATTERN:
+        return f"; did you mean {value}s?"
+    return "" if "pattern" in schema else f'; write it in quotes: "{json.dumps(value)}"'
+
+
+def _follow(loc: tuple[str | int, ...], data: object) -> tuple[Path, Any, bool]:
+    """Return the path of `loc` in `data`, the value there, and whether there is one.
+
+    `loc` also holds names of union members and validators; what leads nowhere is left out.
+    """
+    path: list[str | int] = []
+    value: Any = data
+    for index, part in enumerate(loc):
+        try:
+            value = value[part]
+        except (LookupError, TypeError):
+            if isinstance(value, dict) and isinstance(part, str) and index == len(loc) - 1 and part != "[key]":
+                return (*path, part), None, False
+        else:
+            path.append(part)
+    return tuple(path), value, True
+
+
+def _key_expected(path: Path) -> str:
+    schema = schema_at(path[:-1])
+    names = schema.get("propertyNames") if schema else None
+    return describe(names) if names else "another text"
+
+
+def _unknown(path: Path) -> str:
+    name = str(path[-1])
+    if name in _MOVED:
+        return (
+            f"unknown field; it is called {_MOVED[name]} here"
+            if "," not in _MOVED[name]
+            else f"unknown field; write {_MOVED[name]}"
+        )
+    here: FieldSchema = schema_at(path[:-1]) or document_schema()
+    known = list(here.get("properties", {}))
+    elsewhere = places_of(name)
+    if elsewhere and name not in known:
+        return f"unknown field here; it belongs at {' or '.join(elsewhere[:3])} (look at the indentation)"
+    if name.lower() in (folded := {field.lower(): field for field in known}):
+        return f"unknown field; did you mean {folded[name.lower()]}?"
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if close:
+        return f"unknown field; did you mean {close[0]}?"
+    far = difflib.get_close_matches(name, field_names(), n=1, cutoff=0.8)
+    if far:
+        return f"unknown field; did you mean {' or '.join(places_of(far[0])[:3])}?"
+    return f"unknown field; known here: {', '.join(sorted(known))}"

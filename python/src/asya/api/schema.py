@@ -1,0 +1,150 @@
+"""The JSON Schema of the models, and what a part of it asks for in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from asya.api.actor import AsyncActor
+from asya.api.fields import EXPECTED
+from asya.api.yamltree import Path
+
+FieldSchema = dict[str, Any]
+
+
+@cache
+def document_schema() -> FieldSchema:
+    """Return the JSON Schema (draft 2020-12) of a manifest. One shared object: not to be changed."""
+    schema = _plain_maps(AsyncActor.model_json_schema(by_alias=True))
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _plain_maps(schema: Any) -> Any:  # noqa: ANN401  any part of a schema
+    """Write maps with constrained names as Kubernetes knows them: one schema for all values, the names' apart."""
+    if isinstance(schema, list):
+        return [_plain_maps(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    plain = {key: _plain_maps(value) for key, value in schema.items()}
+    if (patterns := plain.pop("patternProperties", None)) is not None:
+        ((pattern, values),) = patterns.items()
+        plain["additionalProperties"] = values
+        plain["propertyNames"] = {"type": "string", "pattern": pattern, **plain.get("propertyNames", {})}
+    return plain
+
+
+def schema_at(path: Path) -> FieldSchema | None:
+    """Return the schema of the value at `path`, or None where anything goes or nothing may be."""
+    here: FieldSchema | None = document_schema()
+    for part in path:
+        here = _inside(resolve(here), part) if here is not None else None
+    return None if here is None else resolve(here)
+
+
+def resolve(schema: FieldSchema) -> FieldSchema:
+    """Follow references, and look through "or null"."""
+    while True:
+        if "$ref" in schema:
+            name = schema["$ref"].rpartition("/")[2]
+            schema = {
+                **document_schema()["$defs"][name],
+                **{key: value for key, value in schema.items() if key != "$ref"},
+            }
+        elif (
+            "anyOf" in schema and len(options := [each for each in schema["anyOf"] if each.get("type") != "null"]) == 1
+        ):
+            schema = {**options[0], **{key: value for key, value in schema.items() if key != "anyOf"}}
+        else:
+            return schema
+
+
+def _inside(schema: FieldSchema, part: str | int) -> FieldSchema | None:
+    if isinstance(part, int):
+        found = schema.get("items")
+    else:
+        found = schema.get("properties", {}).get(part, schema.get("additionalProperties"))
+    return found if isinstance(found, dict) else None
+
+
+def fields(schema: FieldSchema | None = None, prefix: str = "") -> Iterator[tuple[str, FieldSchema, bool]]:
+    """Yield (path, schema, is required) of every field, parents first; ``[]`` is any entry, ``.*`` any name."""
+    schema = resolve(document_schema() if schema is None else schema)
+    for name, inner in schema.get("properties", {}).items():
+        path = f"{prefix}.{name}" if prefix else name
+        yield path, resolve(inner), name in schema.get("required", [])
+        yield from _within(resolve(inner), path)
+
+
+def _within(schema: FieldSchema, path: str) -> Iterator[tuple[str, FieldSchema, bool]]:
+    yield from fields(schema, path) if "properties" in schema else ()
+    if isinstance(schema.get("items"), dict):
+        yield from _within(resolve(schema["items"]), path + "[]")
+    if isinstance(schema.get("additionalProperties"), dict):
+        yield from _within(resolve(schema["additionalProperties"]), path + ".*")
+
+
+@cache
+def _places() -> dict[str, list[str]]:
+    places: dict[str, list[str]] = {}
+    for path, _, _ in fields():
+        places.setdefault(path.rpartition(".")[2], []).append(path)
+    return places
+
+
+def places_of(name: str) -> list[str]:
+    """Return the paths of the fields called `name`, outermost first."""
+    return sorted(_places().get(name, []), key=lambda path: (path.count("."), path))
+
+
+def field_names() -> list[str]:
+    """Return the names of all fields."""
+    return list(_places())
+
+
+def describe(schema: FieldSchema) -> str:
+    """Say in words what `schema` takes: ``a whole number ≥ 0``."""
+    schema = resolve(schema)
+    if "enum" in schema:
+        return "one of " + ", ".join(str(value) for value in schema["enum"])
+    if "const" in schema:
+        return str(schema["const"])
+    if schema.get("pattern") in EXPECTED:
+        return EXPECTED[schema["pattern"]] + _size(schema, "maxLength", "; at most {} characters", above=253)
+    if "anyOf" in schema:
+        return " or ".join(describe(option) for option in schema["anyOf"])
+    match schema.get("type"):
+        case "integer":
+            return "a whole number" + _bounds(schema)
+        case "number":
+            return "a number" + _bounds(schema)
+        case "boolean":
+            return "true or false"
+        case "string":
+            return (
+                "text that is not empty"
+                if schema.get("minLength") == 1
+                else "text" + _size(schema, "minLength", " of at least {} characters")
+            )
+        case "array":
+            return (
+                "a list"
+                + _size(schema, "minItems", " with at least {} entry")
+                + _size(schema, "maxItems", " of at most {} entries")
+            )
+        case "object":
+            return "a mapping"
+        case _:
+            return "any value"
+
+
+def _bounds(schema: FieldSchema) -> str:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is None:
+        return "" if high is None else f" ≤ {high}"
+    return f" ≥ {low}" if high is None else f" from {low} to {high}"
+
+
+def _size(schema: FieldSchema, key: str, text: str, *, above: int | None = None) -> str:
+    size = schema.get(key)
+    return "" if size is None or (above is not None and size > above) else text.format(size)
