@@ -59,7 +59,7 @@ def variables(cls: type) -> Iterator[tuple[dataclasses.Field[Any], Variable]]:
 
 def nested(cls: Callable[[], T]) -> T:
     """Declare a field that holds another settings class, read from the same environment."""
-    return dataclasses.field(metadata={"nested": cls}, kw_only=True)  # type: ignore[call-overload,no-any-return]
+    return dataclasses.field(metadata={"nested": cls}, kw_only=True)  # type: ignore[no-any-return]
 
 
 def load(cls: type[T], environ: Mapping[str, str]) -> T:
@@ -87,7 +87,7 @@ def misspelt(cls: type, environ: Mapping[str, str]) -> list[str]:
 def describe(settings: object) -> dict[str, Any]:
     """Return the values for a log line, secrets masked."""
     shown: dict[str, Any] = {}
-    for field in dataclasses.fields(settings):  # type: ignore[arg-type]  any settings instance
+    for field in dataclasses.fields(settings):  # type: ignore[arg-type]  # any settings instance
         value = getattr(settings, field.name)
         if dataclasses.is_dataclass(value):
             shown[field.name] = describe(value)
@@ -108,7 +108,7 @@ def _nested(field: dataclasses.Field[Any]) -> type | None:
 def _load(cls: type[T], environ: Mapping[str, str], problems: list[str]) -> T | None:
     values: dict[str, Any] = {}
     before = len(problems)
-    for field in dataclasses.fields(cls):  # type: ignore[arg-type]  a settings class is a dataclass
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]  # a settings class is a dataclass
         if (inner := _nested(field)) is not None:
             values[field.name] = _load(inner, environ, problems)
         elif _KEY in field.metadata:

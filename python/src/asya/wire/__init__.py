@@ -16,7 +16,7 @@ from asya.wire.envelope import (
     new_envelope,
     raw,
 )
-from asya.wire.ids import child_id, new_id
+from asya.wire.ids import child_id, content_id, new_id
 
 __all__ = [
     "Envelope",
@@ -25,6 +25,7 @@ __all__ = [
     "Route",
     "Status",
     "child_id",
+    "content_id",
     "decode",
     "encode",
     "format_time",

@@ -22,7 +22,15 @@ def child_id(parent_id: str, actor: str, hop: int, index: int) -> str:
 
     The name that is hashed is ``parent_id/actor/hop/index`` in UTF-8 (RFC 9562 section 5.5).
     """
-    name = f"{parent_id}/{actor}/{hop}/{index}".encode()
+    return _named(f"{parent_id}/{actor}/{hop}/{index}".encode("utf-8", "surrogatepass"))
+
+
+def content_id(body: bytes) -> str:
+    """Return the UUIDv5 of a message's bytes, for a message that brought no id of its own."""
+    return _named(b"content/" + body)
+
+
+def _named(name: bytes) -> str:
     value = bytearray(hashlib.sha1(NAMESPACE.bytes + name, usedforsecurity=False).digest()[:16])
     value[6] = value[6] & 0x0F | 0x50
     value[8] = value[8] & 0x3F | 0x80

@@ -7,15 +7,15 @@ from typing import Literal
 
 from asya.errors import WireError
 from asya.transports import Settle
-from asya.wire import Envelope, ErrorInfo, Raw, Route, decode, raw
+from asya.wire import Envelope, ErrorInfo, Raw, Route, content_id, decode, raw
 from asya_sidecar.decide.build import done_by, override_target, to_sink, to_sump
 from asya_sidecar.decide.model import Actor, Away, Decision
 
 Preflight = Literal["canceled", "paused"]
 
 
-def receive(body: bytes, actor: Actor, now: float, fresh_id: str) -> tuple[Envelope, Decision | None]:
-    """Read a delivery. `fresh_id` is used when the message brings none.
+def receive(body: bytes, actor: Actor, now: float) -> tuple[Envelope, Decision | None]:
+    """Read a delivery; a message that brings no id gets one made from its bytes.
 
     Returns the envelope, and the decision where reading alone settles it (rows `unparsable` and `no-id`).
     """
@@ -23,6 +23,7 @@ def receive(body: bytes, actor: Actor, now: float, fresh_id: str) -> tuple[Envel
         return decode(body), None
     except WireError as error:
         kind, info = error.kind, ErrorInfo(type="ParseError", message=str(error))
+    fresh_id = content_id(body)
     if kind == "no-id":
         envelope = decode(body, fallback_id=fresh_id)
     else:

@@ -68,7 +68,10 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """One result of a call: what the handler changed (JSON text of `{"next", "headers", "status"}`, empty = nothing), payload."""
+    """One result of a call: its payload, and what the handler changed.
+
+    `changes` is JSON text of `{"next", "headers", "status"}`, empty when nothing was changed.
+    """
 
     changes: bytes
     payload: bytes

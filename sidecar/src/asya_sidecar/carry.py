@@ -1,0 +1,183 @@
+"""Edge out: carry a decision's effects out. Publish, wait for the confirmation, settle once.
+
+Failures of publishing are dealt with here: what can be tried again is, with back-off and while nothing more is
+received; what can never arrive goes where the core says instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+
+from asya.errors import (
+    ConnectionLostError,
+    LeaseLostError,
+    NoDestinationError,
+    RefusedError,
+    TooLargeError,
+    TransportError,
+)
+from asya.transports import Delivery, Outgoing, Settle, Transport
+from asya.wire import Envelope, encode
+from asya_sidecar.decide import KEEP, Actor, Decision, Send, undeliverable
+
+log = logging.getLogger("asya.carry")
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+
+Blocker = Callable[[str, bool], None]
+"""Told `(reason, True)` when receiving must stop for `reason`, `(reason, False)` when it may go on."""
+
+
+class Carrier:
+    """Carries out decisions over one transport."""
+
+    def __init__(self, transport: Transport, actor: Actor, *, destination_wait: float, block: Blocker) -> None:
+        self._transport = transport
+        self._actor = actor
+        self._destination_wait = destination_wait
+        self._block = block
+        self._blocked: dict[str, int] = {}
+
+    def outgoing(self, send: Send) -> Outgoing:
+        """Return the message of one send."""
+        return Outgoing(send.actor, encode(send.envelope), send.delay)
+
+    def publish(self, send: Send) -> asyncio.Future[None]:
+        """Publish one result while the call still runs; a failure is for `publish_again`."""
+        return self._transport.publish((self.outgoing(send),))
+
+    async def publish_again(self, received: Envelope, send: Send, error: TransportError) -> bool:
+        """Publish what failed with `error`, by whatever way the core knows, until it is confirmed somewhere.
+
+        Returns False when there is no way: even the sump's copy is too large. The input must then be dead-lettered.
+        """
+        patience = _Patience(self._destination_wait)
+        sends: Sequence[Send] = (send,)
+        while True:
+            sends, settle = await self._way_out(received, sends, error, patience)
+            if settle is not Settle.ACK:
+                return False
+            try:
+                await self._transport.publish([self.outgoing(each) for each in sends])
+            except TransportError as again:
+                error = again
+            else:
+                self._relax(patience)
+                return True
+
+    def complete(self, delivery: Delivery, decision: Decision) -> asyncio.Future[None]:
+        """Publish what the decision says, then settle the delivery; a failure is for `complete_again`."""
+        messages = [self.outgoing(send) for send in decision.sends]
+        return self._transport.complete(delivery, messages, _settlement(decision))
+
+    async def complete_again(
+        self, delivery: Delivery, received: Envelope, decision: Decision, error: TransportError
+    ) -> None:
+        """Carry out what failed with `error`, however long it takes.
+
+        Returns when the delivery is settled, or is no longer ours (its lease was lost: the broker delivers it again).
+        """
+        patience = _Patience(self._destination_wait)
+        sends, settle = decision.sends, _settlement(decision)
+        while True:
+            if isinstance(error, LeaseLostError):
+                log.warning("the delivery of %s is no longer ours; it comes again", received.id)
+                break
+            sends, settle = await self._way_out(received, sends, error, patience, settle)
+            try:
+                await self._transport.complete(delivery, [self.outgoing(send) for send in sends], settle)
+                break
+            except TransportError as again:
+                error = again
+        self._relax(patience)
+
+    async def _way_out(
+        self,
+        received: Envelope,
+        sends: Sequence[Send],
+        error: TransportError,
+        patience: _Patience,
+        settle: Settle = Settle.ACK,
+    ) -> tuple[tuple[Send, ...], Settle]:
+        """Return what to try next after `error`, having waited where waiting is the way."""
+        if isinstance(error, NoDestinationError) and not patience.over and error.actor != self._actor.sump:
+            await patience.pause()
+            return tuple(sends), settle
+        if isinstance(error, (TooLargeError, NoDestinationError)):
+            return await self._instead(received, sends, error, patience)
+        if not isinstance(error, (RefusedError, ConnectionLostError)):
+            log.error("publishing failed and is tried again: %s", error)
+        self._wait_for(patience, "the broker does not take messages")
+        await patience.pause()
+        return tuple(sends), settle
+
+    async def _instead(
+        self,
+        received: Envelope,
+        sends: Sequence[Send],
+        error: TooLargeError | NoDestinationError,
+        patience: _Patience,
+    ) -> tuple[tuple[Send, ...], Settle]:
+        replaced: list[Send] = []
+        for send in sends:
+            if send.actor != error.actor:
+                replaced.append(send)
+                continue
+            decision = undeliverable(received, send, error, self._actor, time.time())
+            log.error("%s: %s", decision.row, error, extra={"envelope": send.envelope.id})
+            if decision.settle == Settle.DEAD_LETTER:
+                return (), Settle.DEAD_LETTER
+            if decision.settle == KEEP:
+                self._wait_for(patience, f"neither the destination nor {self._actor.sump} can be reached")
+                await patience.pause()
+                replaced.append(send)
+            replaced.extend(decision.sends)
+        return tuple(replaced), Settle.ACK
+
+    def _wait_for(self, patience: _Patience, reason: str) -> None:
+        """Stop receiving for `reason` for as long as anyone waits for it."""
+        if patience.reason == reason:
+            return
+        self._relax(patience)
+        patience.reason = reason
+        count = self._blocked.get(reason, 0)
+        self._blocked[reason] = count + 1
+        if not count:
+            self._block(reason, True)
+
+    def _relax(self, patience: _Patience) -> None:
+        reason, patience.reason = patience.reason, ""
+        if not reason:
+            return
+        self._blocked[reason] -= 1
+        if not self._blocked[reason]:
+            del self._blocked[reason]
+            self._block(reason, False)
+
+
+class _Patience:
+    """Back-off of one message: how long to pause, and whether the wait for a destination is over."""
+
+    def __init__(self, limit: float) -> None:
+        self._until = time.monotonic() + limit
+        self._pause = FIRST_PAUSE
+        self.reason = ""
+
+    @property
+    def over(self) -> bool:
+        return time.monotonic() >= self._until
+
+    async def pause(self) -> None:
+        await asyncio.sleep(self._pause * random.uniform(0.8, 1.2))  # noqa: S311  spreads retries, no secret
+        self._pause = min(self._pause * 2, LONGEST_PAUSE)
+
+
+def _settlement(decision: Decision) -> Settle:
+    """Return the settlement of a decision that settles; `keep` never reaches the transport."""
+    if decision.settle == KEEP:
+        raise AssertionError(f"row {decision.row} keeps its delivery")
+    return decision.settle

@@ -1,0 +1,244 @@
+"""The socket on which the runtime connects; which worker takes a call; how long a call may take."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from asya.errors import SettingsError
+from asya_sidecar.decide import Outcome
+from asya_sidecar.link import frames
+from asya_sidecar.link.worker import Call, ErrorBody, Listener, WorkerConnection, away, welcome
+
+log = logging.getLogger("asya.link")
+
+SOCKET_NAME = "asya.sock"
+SWEEP_SECONDS = 0.05
+CANCEL_GRACE_SECONDS = 2.0
+AWAY_GRACE_SECONDS = 5.0
+PING_SECONDS = 10.0
+SILENCE_SECONDS = 30.0
+# sun_path of struct sockaddr_un on Linux, with its terminating zero (man 7 unix).
+_PATH_LIMIT = 107
+
+
+class RuntimeLink:
+    """The runtime's processes as one callee.
+
+    `on_capacity` is called with the number of calls that all connected workers take together whenever it changes;
+    `on_drain` when the runtime's container was asked to stop.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        mode: int,
+        actor: str,
+        namespace: str,
+        on_capacity: Callable[[int], None],
+        on_drain: Callable[[], None],
+    ) -> None:
+        self._path = folder / SOCKET_NAME
+        self._mode = mode
+        self._on_capacity, self._on_drain = on_capacity, on_drain
+        self._workers: list[WorkerConnection] = []
+        self._supervisors: list[WorkerConnection] = []
+        self._waiting: deque[Call] = deque()
+        self._server: asyncio.Server | None = None
+        self._sweep: asyncio.TimerHandle | None = None
+        self._give_up: asyncio.TimerHandle | None = None
+        self._next_ping = 0.0
+        self._loop = asyncio.get_running_loop()
+        self.welcome = welcome(actor=actor, namespace=namespace)
+        self.capacity = 0
+        self.reason = "no runtime has connected"
+        """Why there is no capacity, in words for people."""
+
+    async def open(self) -> None:
+        """Listen.
+
+        Raises:
+            SettingsError: The folder cannot be used for a socket.
+        """
+        if len(os.fsencode(self._path)) > _PATH_LIMIT:
+            raise SettingsError(
+                [f"ASYA_SOCKET_DIR: {self._path} is longer than the {_PATH_LIMIT} bytes a socket's path may have"]
+            )
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.unlink(missing_ok=True)
+            before = os.umask(0o777 & ~self._mode)
+            try:
+                self._server = await self._loop.create_unix_server(self._connection, str(self._path))
+            finally:
+                os.umask(before)
+            self._path.chmod(self._mode)
+        except OSError as error:
+            raise SettingsError([f"ASYA_SOCKET_DIR: cannot listen on {self._path}: {error.strerror}"]) from None
+        self._sweep = self._loop.call_later(SWEEP_SECONDS, self._look_at_the_clock)
+
+    async def close(self) -> None:
+        """Tell the runtime that nothing more will come, and hang up."""
+        self.finish()
+        if self._sweep is not None:
+            self._sweep.cancel()
+        if self._give_up is not None:
+            self._give_up.cancel()
+        if self._server is not None:
+            self._server.close()
+        for connection in (*self._workers, *self._supervisors):
+            connection.close()
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+    def finish(self) -> None:
+        """Send DONE: the runtime runs its stop hooks and exits."""
+        for supervisor in self._supervisors:
+            supervisor.send(frames.frame(frames.DONE))
+
+    def call(self, meta: bytes, payload: bytes, limit: float, listener: Listener) -> Call:
+        """Have the handler called as soon as a worker has room; `limit` seconds count from when it begins."""
+        done: asyncio.Future[Outcome] = self._loop.create_future()
+        call = Call(meta, payload, limit, listener, done)
+        worker = None if self._waiting else self._roomiest()
+        if worker is None:
+            self._waiting.append(call)
+            if not self.capacity:
+                self._expect_capacity()
+        else:
+            worker.begin(call)
+        return call
+
+    # -- Peers
+
+    def joined(self, connection: WorkerConnection) -> None:
+        """Count the newcomer's credit in."""
+        hello = connection.hello
+        assert hello is not None  # noqa: S101  called when it has been read
+        if hello.role == "supervisor":
+            self._supervisors.append(connection)
+            return
+        self._workers.append(connection)
+        log.debug("worker %d joined: %s, %s, credit %d", hello.pid, hello.handler, hello.kind, hello.credit)
+        self._recount()
+        self.freed()
+
+    def left(self, connection: WorkerConnection, unstarted: list[Call]) -> None:
+        """Put back what had not begun, first in line."""
+        if connection in self._supervisors:
+            self._supervisors.remove(connection)
+        self._waiting.extendleft(reversed(unstarted))
+        if connection in self._workers:
+            self._workers.remove(connection)
+            self.reason = "the runtime's worker is gone"
+            self._recount()
+        self.freed()
+
+    def freed(self) -> None:
+        """Give waiting calls to whoever has room."""
+        waiting = self._waiting
+        while waiting:
+            if waiting[0].done.done():
+                waiting.popleft()
+                continue
+            worker = self._roomiest()
+            if worker is None:
+                return
+            worker.begin(waiting.popleft())
+
+    def failed_to_start(self, error: ErrorBody) -> None:
+        """Remember why the handler cannot be called."""
+        self.reason = f"the handler cannot be started: {error.type}: {error.message}"
+        log.error(self.reason, extra={"traceback": error.traceback})
+
+    def asked_to_drain(self) -> None:
+        """Pass it on."""
+        self._on_drain()
+
+    def replace(self, connection: WorkerConnection) -> None:
+        """Have the worker killed; without a supervisor, at least stop using it."""
+        hello = connection.hello
+        if hello is None:
+            return
+        log.warning("replacing worker %d", hello.pid)
+        body = msgspec.json.encode({"pid": hello.pid})
+        for supervisor in self._supervisors:
+            supervisor.send(frames.frame(frames.REPLACE, 0, body))
+        if not self._supervisors:
+            connection.close()
+
+    # -- inside
+
+    def _connection(self) -> WorkerConnection:
+        return WorkerConnection(self, self._loop)
+
+    def _roomiest(self) -> WorkerConnection | None:
+        best, room = None, 0
+        for worker in self._workers:
+            if worker.room > room:
+                best, room = worker, worker.room
+        return best
+
+    def _recount(self) -> None:
+        capacity = sum(worker.hello.credit for worker in self._workers if worker.hello is not None)
+        if capacity == self.capacity:
+            return
+        self.capacity = capacity
+        if capacity:
+            self.reason = ""
+            if self._give_up is not None:
+                self._give_up.cancel()
+                self._give_up = None
+        elif self._waiting:
+            self._expect_capacity()
+        self._on_capacity(capacity)
+
+    def _expect_capacity(self) -> None:
+        """Let calls wait a moment for a worker that is being started, then give them back."""
+        if self._give_up is None:
+            self._give_up = self._loop.call_later(AWAY_GRACE_SECONDS, self._nobody_came)
+
+    def _nobody_came(self) -> None:
+        self._give_up = None
+        if self.capacity:
+            return
+        while self._waiting:
+            self._waiting.popleft().end(away(self.reason))
+
+    def _look_at_the_clock(self) -> None:
+        """End calls that take too long; have workers replaced that do not let go; notice a silent runtime."""
+        now = self._loop.time()
+        for worker in self._workers:
+            stuck = False
+            for call in list(worker.calls.values()):
+                if call.since is None or now - call.since < call.limit:
+                    continue
+                if not call.done.done():
+                    call.timed_out()
+                    worker.stop_call(call)
+            for number, since in list(worker.canceled_at.items()):
+                if now - since >= CANCEL_GRACE_SECONDS:
+                    worker.canceled_at[number] = now
+                    stuck = True
+            if stuck:
+                self.replace(worker)
+        if now >= self._next_ping:
+            self._next_ping = now + PING_SECONDS
+            self._ping(now)
+        self._sweep = self._loop.call_later(SWEEP_SECONDS, self._look_at_the_clock)
+
+    def _ping(self, now: float) -> None:
+        for supervisor in list(self._supervisors):
+            if now - supervisor.last_heard > SILENCE_SECONDS:
+                log.error("the runtime's supervisor has been silent for %d s", now - supervisor.last_heard)
+                supervisor.close()
+            else:
+                supervisor.send(frames.frame(frames.PING))

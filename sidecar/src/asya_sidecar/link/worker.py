@@ -1,0 +1,349 @@
+"""One connection of the runtime, and the calls that are out on it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+import msgspec
+
+from asya.policy import Failure
+from asya.policy.resiliency import CALL_TIMEOUT, RUNTIME_CRASHED
+from asya_sidecar.decide import Away, Canceled, Ended, Failed, Outcome, Result
+from asya_sidecar.link import frames
+
+
+class Hello(msgspec.Struct, kw_only=True):
+    """How a runtime process introduces itself."""
+
+    protocol: int
+    role: str
+    pid: int
+    python: str = ""
+    handler: str = ""
+    kind: str = "sync"
+    credit: int = 1
+    workers: int = 1
+
+
+class ErrorBody(msgspec.Struct, kw_only=True):
+    """Body of ERROR and FAILED."""
+
+    type: str = "Exception"
+    message: str = ""
+    mro: tuple[str, ...] = ()
+    traceback: str = ""
+    retry_after: float | None = None
+    retryable: bool | None = None
+
+    def failure(self) -> Failure:
+        """Return it in the policy's terms."""
+        return Failure(
+            type=self.type,
+            message=self.message,
+            mro=self.mro,
+            traceback=self.traceback,
+            retry_after=self.retry_after,
+            retryable=self.retryable,
+        )
+
+
+_decode_hello = msgspec.json.Decoder(Hello).decode
+_decode_error = msgspec.json.Decoder(ErrorBody).decode
+
+
+class Listener(Protocol):
+    """Who hears of a call while it runs."""
+
+    def chunk(self, index: int, result: Result) -> None:
+        """Take result `index` (1-based; result 0 waits for the end of the call)."""
+
+    def fly(self, event: bytes) -> None:
+        """Take an event for whoever watches the task, as JSON text."""
+
+
+class Call:
+    """One call of the handler. Await `done` for its outcome; whatever comes after it is ignored."""
+
+    __slots__ = ("done", "first", "limit", "listener", "meta", "number", "payload", "results", "since", "worker")
+
+    def __init__(
+        self, meta: bytes, payload: bytes, limit: float, listener: Listener, done: asyncio.Future[Outcome]
+    ) -> None:
+        self.meta, self.payload, self.limit, self.listener = meta, payload, limit, listener
+        self.done = done
+        self.number = 0
+        self.worker: WorkerConnection | None = None
+        self.since: float | None = None
+        """Loop time at which the handler began, as far as can be told; None while it waits its turn."""
+        self.first: Result | None = None
+        self.results = 0
+
+    def end(self, outcome: Outcome) -> None:
+        """Settle the outcome; the first one counts."""
+        if not self.done.done():
+            self.done.set_result(outcome)
+
+    def crashed(self) -> None:
+        """End it because its process is gone."""
+        failure = Failure(
+            type=RUNTIME_CRASHED, message="the runtime's process ended during the call", mro=("Exception",)
+        )
+        self.end(Failed(failure=failure, cause="runtime-crashed", published=self.published))
+
+    def timed_out(self) -> None:
+        """End it because it takes too long."""
+        failure = Failure(
+            type=CALL_TIMEOUT,
+            message=f"the call took longer than {self.limit:g} s",
+            mro=("TimeoutError", "OSError", "Exception"),
+        )
+        self.end(Failed(failure=failure, cause="call-timeout", published=self.published))
+
+    @property
+    def published(self) -> int:
+        """How many results have been sent on: all but the first, which waits for the end."""
+        return max(self.results - 1, 0)
+
+    def stop(self) -> None:
+        """End it as canceled, and stop the handler if it has begun."""
+        self.end(Canceled())
+        if self.worker is not None:
+            self.worker.stop_call(self)
+
+    def pause(self) -> None:
+        """Read nothing more from its process until `resume`: what it yields is more than can be sent on."""
+        if self.worker is not None:
+            self.worker.pause_reading()
+
+    def resume(self) -> None:
+        """Undo `pause`."""
+        if self.worker is not None:
+            self.worker.resume_reading()
+
+
+class Peers(Protocol):
+    """What a connection tells the server that owns it."""
+
+    welcome: bytes
+
+    def joined(self, connection: WorkerConnection) -> None:
+        """A process has introduced itself."""
+
+    def left(self, connection: WorkerConnection, unstarted: list[Call]) -> None:
+        """A connection is gone; `unstarted` calls may go to another worker."""
+
+    def freed(self) -> None:
+        """A worker can take another call."""
+
+    def failed_to_start(self, error: ErrorBody) -> None:
+        """The handler cannot be imported or started."""
+
+    def asked_to_drain(self) -> None:
+        """The runtime's container was asked to stop."""
+
+    def replace(self, connection: WorkerConnection) -> None:
+        """Have this worker killed and started anew."""
+
+
+class WorkerConnection(asyncio.Protocol):
+    """A connected runtime process, supervisor or worker."""
+
+    def __init__(self, peers: Peers, loop: asyncio.AbstractEventLoop) -> None:
+        self._peers = peers
+        self._loop = loop
+        self._reader = frames.FrameReader()
+        self._transport: asyncio.Transport | None = None
+        self._out: list[bytes] = []
+        self._last_number = 0
+        self._paused = 0
+        self.calls: dict[int, Call] = {}
+        """Calls that the process has not answered yet, in the order they were sent."""
+        self.hello: Hello | None = None
+        self.last_heard = loop.time()
+        self.canceled_at: dict[int, float] = {}
+
+    # -- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note the transport."""
+        self._transport = transport  # type: ignore[assignment]  # a Unix stream connection
+
+    def data_received(self, data: bytes) -> None:
+        """Handle every frame that is complete."""
+        self.last_heard = self._loop.time()
+        try:
+            for kind, number, body in self._reader.feed(data):
+                self._handle(kind, number, body)
+        except (frames.FrameError, msgspec.MsgspecError) as error:
+            self.refuse(f"protocol error: {error}")
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's signature
+        """Sort the open calls: the one that ran has crashed, the others can go elsewhere."""
+        self._transport = None
+        calls, self.calls = list(self.calls.values()), {}
+        one_by_one = self.hello is not None and self.hello.kind == "sync"
+        running = calls[:1] if one_by_one else calls
+        unstarted = [call for call in calls[len(running) :] if not call.done.done()]
+        for call in running:
+            call.worker = None
+            call.crashed()
+        for call in unstarted:
+            call.worker, call.since = None, None
+        self._peers.left(self, unstarted)
+
+    # -- towards the process
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether frames can still be sent."""
+        return self._transport is not None
+
+    @property
+    def room(self) -> int:
+        """How many more calls this worker takes now."""
+        if self.hello is None or self.hello.role != "worker" or self._transport is None:
+            return 0
+        return self.hello.credit - len(self.calls)
+
+    def begin(self, call: Call) -> None:
+        """Send `call`."""
+        self._last_number = self._last_number % 0xFFFF_FFFF + 1
+        call.number, call.worker = self._last_number, self
+        if not self.calls or (self.hello is not None and self.hello.kind != "sync"):
+            call.since = self._loop.time()
+        self.calls[call.number] = call
+        self.send(frames.call_frame(call.number, call.meta, call.payload))
+
+    def stop_call(self, call: Call) -> None:
+        """Cancel an async handler; replace the process of a sync one."""
+        if call.number not in self.calls or self.hello is None:
+            return
+        if self.hello.kind == "async" or call.since is None:
+            self.canceled_at.setdefault(call.number, self._loop.time())
+            self.send(frames.frame(frames.CANCEL, call.number))
+        else:
+            self._peers.replace(self)
+
+    def send(self, data: bytes) -> None:
+        """Write at the end of this loop tick, together with whatever else is written in it."""
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(data)
+
+    def refuse(self, message: str) -> None:
+        """Say why, and hang up."""
+        if self._transport is not None:
+            self.send(frames.frame(frames.REFUSED, 0, msgspec.json.encode({"message": message})))
+            self._flush()
+            self._transport.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._transport is not None:
+            self._flush()
+            self._transport.close()
+
+    def pause_reading(self) -> None:
+        """Stop reading; counted, since several calls may ask."""
+        self._paused += 1
+        if self._paused == 1 and self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again once everyone who paused has resumed."""
+        self._paused -= 1
+        if self._paused == 0 and self._transport is not None:
+            self._transport.resume_reading()
+
+    def _flush(self) -> None:
+        if self._transport is not None and self._out:
+            self._transport.write(b"".join(self._out))
+        self._out.clear()
+
+    # -- from the process
+
+    def _handle(self, kind: int, number: int, body: bytes) -> None:
+        if kind == frames.RESULT:
+            self._result(number, body)
+        elif kind == frames.CHUNK:
+            self._chunk(number, body)
+        elif kind == frames.END:
+            if (call := self._over(number)) is not None:
+                call.end(Ended(call.first, call.results))
+        elif kind == frames.ERROR:
+            self._error(number, body)
+        elif kind == frames.FLY:
+            call = self.calls.get(number)
+            if call is not None and not call.done.done():
+                call.listener.fly(body)
+        else:
+            self._handle_rare(kind, body)
+
+    def _handle_rare(self, kind: int, body: bytes) -> None:
+        if kind == frames.HELLO:
+            self._introduced(_decode_hello(body))
+        elif kind == frames.PING:
+            self.send(frames.frame(frames.PONG))
+        elif kind == frames.FAILED:
+            self._peers.failed_to_start(_decode_error(body))
+        elif kind == frames.DRAIN:
+            self._peers.asked_to_drain()
+        elif kind != frames.PONG:
+            raise frames.FrameError(f"a frame of type {kind} from the runtime")
+
+    def _introduced(self, hello: Hello) -> None:
+        if hello.protocol != frames.PROTOCOL:
+            self.refuse(f"the runtime speaks protocol {hello.protocol}, this sidecar {frames.PROTOCOL}")
+            return
+        if self.hello is not None or hello.role not in ("worker", "supervisor") or hello.credit < 1:
+            raise frames.FrameError("a HELLO that makes no sense")
+        self.hello = hello
+        self.send(frames.frame(frames.WELCOME, 0, self._peers.welcome))
+        self._peers.joined(self)
+
+    def _result(self, number: int, body: bytes) -> None:
+        call = self._over(number)
+        if call is not None:
+            call.end(Ended(Result(*frames.split_result(body)), 1))
+
+    def _chunk(self, number: int, body: bytes) -> None:
+        call = self.calls.get(number)
+        if call is None or call.done.done():
+            return
+        result = Result(*frames.split_result(body))
+        index, call.results = call.results, call.results + 1
+        if index == 0:
+            call.first = result
+        else:
+            call.listener.chunk(index, result)
+
+    def _error(self, number: int, body: bytes) -> None:
+        call = self._over(number)
+        if call is not None:
+            failure = _decode_error(body).failure()
+            cause = "unserialisable" if failure.type == "ResultNotSerializable" else "handler-error"
+            call.end(Failed(failure=failure, cause=cause, published=call.published))
+
+    def _over(self, number: int) -> Call | None:
+        """Take the call off the list; the next one of a worker that does one at a time begins now."""
+        call = self.calls.pop(number, None)
+        if call is None:
+            raise frames.FrameError(f"an answer to call {number}, which is not out")
+        self.canceled_at.pop(number, None)
+        call.worker = None
+        if self.calls and self.hello is not None and self.hello.kind == "sync":
+            following = next(iter(self.calls.values()))
+            following.since = self._loop.time()
+        self._peers.freed()
+        return call
+
+
+def away(reason: str) -> Outcome:
+    """Return the outcome of a call that nobody took."""
+    return Away(reason)
+
+
+def welcome(**fields: Any) -> bytes:  # noqa: ANN401  JSON values
+    """Write the body of WELCOME."""
+    return msgspec.json.encode({"protocol": frames.PROTOCOL, "max_frame": frames.MAX_FRAME, **fields})

@@ -1,0 +1,193 @@
+"""The sidecar's process: settings in, everything put together, signals, exit codes.
+
+Exit codes: 0 after a drain, 1 when an error of ours ended it, 2 when it is configured wrongly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import importlib.util
+import logging
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+from asya.errors import AsyaError, SettingsError
+from asya.settings import describe, load, misspelt, process_environment
+from asya.transports import open_transport
+from asya_sidecar import logs
+from asya_sidecar.carry import Carrier
+from asya_sidecar.decide import Actor
+from asya_sidecar.link import RuntimeLink
+from asya_sidecar.loop import Loop
+from asya_sidecar.settings import SidecarSettings
+
+log = logging.getLogger("asya.sidecar")
+
+USAGE = """usage: asya-sidecar [install FOLDER | --help]
+
+Serves one actor; everything is set by environment variables (docs/reference/settings.md).
+
+  install FOLDER   copy asya_runtime.py into FOLDER and exit (the init step of a pod)
+"""
+
+
+def main() -> None:
+    """Run as a process."""
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["install"] and len(arguments) == 2:
+        sys.exit(install(Path(arguments[1])))
+    if arguments:
+        sys.stderr.write(USAGE)
+        sys.exit(0 if arguments == ["--help"] else 2)
+    try:
+        environ = process_environment()
+        settings = load(SidecarSettings, environ)
+        logs.set_up(settings.log_level, actor=settings.actor, namespace=settings.transport.namespace)
+        for warning in misspelt(SidecarSettings, environ):
+            log.warning(warning)
+        sys.exit(_run(settings))
+    except SettingsError as error:
+        for problem in error.problems:
+            sys.stderr.write(f"asya-sidecar: {problem}\n")
+        sys.exit(2)
+
+
+def install(folder: Path) -> int:
+    """Copy the runtime into `folder`; return the exit code."""
+    spec = importlib.util.find_spec("asya_runtime")
+    if spec is None or spec.origin is None:
+        sys.stderr.write("asya-sidecar: asya_runtime.py is not installed beside this package\n")
+        return 1
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(spec.origin, folder / "asya_runtime.py")
+    except OSError as error:
+        sys.stderr.write(f"asya-sidecar: cannot install into {folder}: {error.strerror}\n")
+        return 1
+    return 0
+
+
+def _run(settings: SidecarSettings) -> int:
+    # Start-up objects live for good; the collector need not look at them again and again.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+    try:
+        import uvloop  # noqa: PLC0415  absent on platforms it does not support
+
+        return uvloop.run(serve(settings))
+    except ImportError:
+        return asyncio.run(serve(settings))
+
+
+async def serve(settings: SidecarSettings) -> int:
+    """Serve one actor until SIGTERM or SIGINT; return the exit code."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    log.debug("settings", extra={"settings": describe(settings)})
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            consumption = await _assemble(settings, stack, stop)
+        except SettingsError:
+            raise
+        except AsyaError as error:
+            log.critical("cannot start: %s", error)
+            return 1
+        if not stop.is_set():
+            await stop.wait()
+        log.info("stopping: finishing what runs")
+        released = await consumption.drain(settings.drain_timeout)
+        log.info("stopped", extra={"released": released})
+    return 1 if consumption.failure is not None else 0
+
+
+async def _assemble(settings: SidecarSettings, stack: contextlib.AsyncExitStack, stop: asyncio.Event) -> Loop:
+    actor = Actor(
+        name=settings.actor,
+        sink=settings.sink,
+        sump=settings.sump,
+        resiliency=settings.resiliency.resiliency(),
+        max_hops=settings.max_hops,
+        max_route=settings.max_route,
+    )
+    transport = open_transport(settings.transport)
+    carrier = Carrier(
+        transport,
+        actor,
+        destination_wait=settings.destination_wait,
+        block=lambda reason, blocked: consumption.block(reason, blocked),  # noqa: PLW0108  it is made further down
+    )
+    reporter = None
+    if settings.gateway_url or settings.report_hosts:
+        from asya_sidecar.report import Reporter  # noqa: PLC0415  h11 is loaded only where something is reported
+
+        reporter = Reporter(settings.gateway_url, settings.gateway_token, settings.report_hosts)
+        for_reports = reporter
+
+        async def last_words() -> None:
+            for receiver in for_reports.all():
+                await receiver.flush(2.0)
+                await receiver.close()
+
+        stack.push_async_callback(last_words)
+    consumption = Loop(transport, actor, carrier, reporter, settings, on_failure=stop.set)
+    link = RuntimeLink(
+        settings.socket_dir,
+        mode=settings.socket_mode,
+        actor=settings.actor,
+        namespace=settings.transport.namespace,
+        on_capacity=consumption.capacity,
+        on_drain=lambda: _drain_with_runtime(consumption, link, settings.drain_timeout, stop),
+    )
+    consumption.link = link
+    await link.open()
+    stack.push_async_callback(link.close)
+    if settings.health_address is not None:
+        from asya_sidecar.health import HealthServer  # noqa: PLC0415  only where probes are asked for
+
+        health = HealthServer(
+            settings.health_address,
+            alive=lambda: [f"ended by {consumption.failure!r}"] if consumption.failure is not None else [],
+            ready=consumption.problems,
+        )
+        await health.open()
+        stack.push_async_callback(health.close)
+    opening = asyncio.get_running_loop().create_task(transport.open())
+    stopping = asyncio.get_running_loop().create_task(stop.wait())
+    await asyncio.wait((opening, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    stack.push_async_callback(transport.close)
+    if opening.done():
+        opening.result()
+        stack.push_async_callback(consumption.close)
+        await consumption.start()
+        log.info("serving", extra={"transport": transport.name, "socket": str(settings.socket_dir)})
+    else:
+        opening.cancel()
+    return consumption
+
+
+def _drain_with_runtime(consumption: Loop, link: RuntimeLink, seconds: float, stop: asyncio.Event) -> None:
+    """The runtime's container was asked to stop: finish what runs, tell it, and wait for our own signal."""
+
+    async def drain() -> None:
+        if stop.is_set():
+            return  # our own drain is under way and says DONE at its end
+        await consumption.finish(seconds)
+        link.finish()
+
+    task = asyncio.get_running_loop().create_task(drain(), name="drain with the runtime")
+    _background.add(task)
+    task.add_done_callback(_background.discard)
+
+
+_background: set[asyncio.Task[None]] = set()
+
+
+if __name__ == "__main__":
+    main()
