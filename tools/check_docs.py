@@ -1,8 +1,8 @@
 """Hold the documentation against the repository.
 
 A page fails when a link or anchor leads nowhere, a block marked ``<!-- file: PATH -->`` differs from that file, a
-command line in it uses an `asya` command or option or a `make` target that does not exist, or a variable ``ASYA_…`` that no
-source file knows. The README has an upper limit of lines.
+command line in it uses an `asya` command or option or a `make` target that does not exist, or a variable ``ASYA_…``
+that no source file knows. The README has an upper limit of lines.
 """
 
 from __future__ import annotations

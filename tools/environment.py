@@ -80,6 +80,7 @@ def _create(environment: Path) -> None:
     made = [sys.executable, "-m", "venv", str(environment)]
     if subprocess.run(made, check=False, capture_output=True).returncode == 0:
         return
+    shutil.rmtree(environment, ignore_errors=True)  # what a failed attempt leaves looks like an environment
     # Debian splits venv off into a package of its own.
     package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
     if shutil.which("apt-get") is None or os.geteuid() != 0:
@@ -88,7 +89,6 @@ def _create(environment: Path) -> None:
     for arguments in (["update"], ["install", "-y", "--no-install-recommends", package]):
         quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         subprocess.run(["apt-get", "-q", *arguments], check=True, env=quiet, stdout=subprocess.DEVNULL)
-    shutil.rmtree(environment, ignore_errors=True)
     subprocess.run(made, check=True)
 
 
