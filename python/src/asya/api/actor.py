@@ -22,6 +22,7 @@ from asya.api.fields import (
     Text,
 )
 from asya.api.parts import QueueSpec, RuntimeSpec, SidecarSpec, StateProxy, TracingSpec
+from asya.api.paths import path_text
 from asya.api.pod import (
     ContainerPort,
     EnvFrom,
@@ -214,7 +215,7 @@ class AsyncActor(Model):
     def _keep_the_rules(self) -> Self:
         broken = broken_rules(self.manifest())
         if broken:
-            text = "; ".join(f"{path}: {sentence}" for path, sentence in broken)
+            text = "; ".join(f"{path_text(path)}: {sentence}" for path, sentence in broken)
             raise PydanticCustomError(BROKEN_RULES, "{text}", {"text": text})
         return self
 

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from asya.api.actor import AsyncActor, Source
-from asya.api.fields import API_VERSION, GROUP, KIND
-from asya.api.problems import Finding, Problem, findings, path_text, show
-from asya.api.rules import broken_rules
+from asya.api.check import check, remarks, stranger
+from asya.api.fields import KIND
+from asya.api.paths import Path as FieldPath
+from asya.api.paths import path_text
+from asya.api.problems import Finding, Problem
 from asya.api.yamltree import Document, Mistake, read_documents
 from asya.errors import ManifestError
 
 SUFFIXES = (".yaml", ".yml", ".json")
 MAX_BYTES = 4 * 1024 * 1024
 """Largest file that is read; manifests are a thousand times smaller."""
-_NEAR = 0.8
 
 
 @dataclass(slots=True)
@@ -105,116 +103,43 @@ def _read_text(text: str, file: Path, manifests: Manifests, *, is_json: bool) ->
             _read_object(document.value, document, (), file, manifests)
 
 
-def _read_object(value: Any, document: Document, at: tuple[str | int, ...], file: Path, manifests: Manifests) -> None:  # noqa: ANN401
+def _read_object(value: Any, document: Document, at: FieldPath, file: Path, manifests: Manifests) -> None:  # noqa: ANN401
     """Read one object of a document; a `List` (as kubectl writes it) holds several."""
     line = document.line_of(at)
     if isinstance(value, dict) and value.get("kind") == "List" and isinstance(value.get("items"), list):
         for index, item in enumerate(value["items"]):
             _read_object(item, document, (*at, "items", index), file, manifests)
         return
-    stranger = _stranger(value)
-    if isinstance(stranger, str):
-        manifests.notes.append(f"{file}:{line}: left out, {stranger}")
+    other = stranger(value)
+    mistakes = [_mistake(mistake, file) for mistake in document.mistakes if mistake.path[: len(at)] == at]
+    if isinstance(other, str):
+        # A document that could not be read may have been ours; what is wrong inside a stranger is not our business.
+        manifests.problems += mistakes if value is None else []
+        manifests.notes.append(f"{file}:{line}: left out, {other}")
         return
-    found = [stranger] if stranger else _check(value)
-    mistakes = [mistake for mistake in document.mistakes if mistake.path[: len(at)] == at]
-    manifests.problems += [_mistake(mistake, file) for mistake in mistakes]
-    problems = [
-        Problem(
-            file=str(file),
-            line=document.line_of((*at, *finding.path)),
-            path=path_text((*at, *finding.path)),
-            message=finding.message,
-            expected=finding.expected,
-            found=finding.found,
-        )
-        for finding in found
-    ]
+    actor, found = check(value) if other is None else (None, [other])
+    problems = [_problem(finding, document, at, file) for finding in found] + mistakes
     manifests.problems += sorted(problems, key=lambda problem: problem.line)
-    if not problems and not mistakes:
-        actor = AsyncActor.model_validate(value, by_name=False, by_alias=True)
+    if actor is not None and not problems:
         actor._source = Source(file, line)  # noqa: SLF001  ours, and set only here
         manifests.actors.append(actor)
-        manifests.notes += [f"{file}:{line}: {note}" for note in _remarks(actor)]
+        manifests.notes += [f"{file}:{line}: {note}" for note in remarks(actor)]
 
 
-def _check(value: dict[str, Any]) -> list[Finding]:
-    found: list[Finding] = []
-    try:
-        AsyncActor.model_validate(value, by_name=False, by_alias=True)
-    except ValidationError as error:
-        found = findings(error, value)
-    wrong = {finding.path for finding in found}
-    for path, sentence in broken_rules(value):
-        place = _path(path, value)
-        if place not in wrong:
-            found.append(Finding(place, sentence))
-    return found
-
-
-def _path(text: str, value: Any) -> tuple[str | int, ...]:  # noqa: ANN401  any JSON value
-    """Read a rule's path back into parts; names with dots in them are found by what `value` holds."""
-    parts: list[str | int] = []
-    while text:
-        if text.startswith("["):
-            index, _, text = text[1:].partition("]")
-            parts.append(int(index))
-        else:
-            names = value if isinstance(value, dict) else {}
-            plain = text.split(".")[0].split("[")[0]
-            name = max(
-                (key for key in names if text == key or text.startswith((key + ".", key + "["))), key=len, default=plain
-            )
-            parts.append(name)
-            text = text[len(name) :]
-        last = parts[-1]
-        try:
-            value = value[last]
-        except (KeyError, IndexError, TypeError):
-            value = None
-        text = text.removeprefix(".")
-    return tuple(parts)
-
-
-def _stranger(value: Any) -> Finding | str | None:  # noqa: ANN401  any JSON value
-    """Return None for ours, words for an object of another kind, a finding for one that was meant to be ours."""
-    if not isinstance(value, dict):
-        return Finding(
-            (),
-            f"expected a mapping with apiVersion, kind, metadata and spec, found {show(value)}",
-            "a mapping",
-            show(value),
-        )
-    version, kind = value.get("apiVersion"), value.get("kind")
-    if version == API_VERSION and kind == KIND:
-        return None
-    kind_near = isinstance(kind, str) and _near(kind, KIND)
-    version_near = isinstance(version, str) and (version.startswith(GROUP + "/") or _near(version, API_VERSION))
-    if kind == KIND:
-        return Finding(("apiVersion",), f"expected {API_VERSION}, found {show(version)}", API_VERSION, show(version))
-    if version == API_VERSION or kind_near or version_near:
-        return Finding(("kind",), f"expected {KIND}, found {show(kind)}", KIND, show(kind))
-    if version is None and kind is None and "handler" in (value.get("spec") or {}):
-        return Finding(("apiVersion",), f"missing; expected {API_VERSION}, and kind: {KIND}", API_VERSION, "nothing")
-    return f"kind {kind} of {version}" if kind and version else "no Kubernetes object"
-
-
-def _near(text: str, wanted: str) -> bool:
-    return difflib.SequenceMatcher(a=text.lower(), b=wanted.lower()).ratio() >= _NEAR
+def _problem(finding: Finding, document: Document, at: FieldPath, file: Path) -> Problem:
+    path = (*at, *finding.path)
+    return Problem(
+        file=str(file),
+        line=document.line_of(path),
+        path=path_text(path),
+        message=finding.message,
+        expected=finding.expected,
+        found=finding.found,
+    )
 
 
 def _mistake(mistake: Mistake, file: Path) -> Problem:
     return Problem(file=str(file), line=mistake.line, path=path_text(mistake.path), message=mistake.message)
-
-
-def _remarks(actor: AsyncActor) -> Iterator[str]:
-    spec = actor.spec
-    if "replicas" in spec.model_fields_set and spec.scaling.enabled:
-        yield "spec.replicas counts only while spec.scaling.enabled is false"
-    grace, timeout = spec.termination_grace_period_seconds, actor.resiliency().actor_timeout
-    if grace is not None and grace < timeout:
-        short = f"spec.terminationGracePeriodSeconds is {grace} s, shorter than actorTimeout"
-        yield f"{short}: long calls are cut and repeated"
 
 
 def _refuse_duplicates(manifests: Manifests) -> None:

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from asya.api.actor import BROKEN_RULES
+from asya.api.paths import Path
 from asya.api.schema import FieldSchema, describe, document_schema, field_names, places_of, schema_at
-from asya.api.yamltree import Path
 from asya.policy.durations import DURATION_PATTERN
 
 _SHOWN = 80
@@ -52,14 +52,6 @@ class Finding:
     message: str
     expected: str | None = None
     found: str | None = None
-
-
-def path_text(path: Path) -> str:
-    """Write a path as people do: ``spec.env[0].name``."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
 
 
 def show(value: object) -> str:

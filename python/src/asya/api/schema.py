@@ -8,7 +8,7 @@ from typing import Any
 
 from asya.api.actor import AsyncActor
 from asya.api.fields import EXPECTED
-from asya.api.yamltree import Path
+from asya.api.paths import Path
 
 FieldSchema = dict[str, Any]
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import yaml
 
-Path = tuple[str | int, ...]
+from asya.api.paths import Path
+
 MAX_NODES = 100_000
 """Values in one document, aliases counted each time they are used: the guard against expanding aliases without end."""
 

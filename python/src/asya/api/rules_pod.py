@@ -1,0 +1,113 @@
+"""Rules about the actor's pod: variables, containers, volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from asya.api.crossrule import Broken, CrossRule, at, collect, entries, field_of_each, is_crew, mapping, twice
+from asya.api.paths import Path
+
+RESERVED_ENV = "ASYA_"
+RESERVED_NAME = "asya-"
+
+SIDECAR_FIELDS = {
+    "ASYA_ACTOR_NAME": "spec.actor",
+    "ASYA_NAMESPACE": "metadata.namespace",
+    "ASYA_TRANSPORT": "spec.transport",
+    "ASYA_CONCURRENCY": "spec.sidecar.concurrency",
+    "ASYA_PREFETCH": "spec.sidecar.prefetch",
+    "ASYA_RESILIENCY_ACTOR_TIMEOUT": "spec.resiliency.actorTimeout",
+    "ASYA_RESILIENCY_POLICIES": "spec.resiliency.policies",
+    "ASYA_RESILIENCY_RULES": "spec.resiliency.rules",
+    "ASYA_RESILIENCY_NON_RETRYABLE": "spec.resiliency.nonRetryableErrors",
+}
+"""Variables of the sidecar that a field of the manifest sets."""
+SIDECAR_PLATFORM = ("ASYA_SOCKET_DIR", "ASYA_SOCKET_MODE", "ASYA_ACTOR_SINK", "ASYA_ACTOR_SUMP", "ASYA_QUEUE_NAMES")
+"""Variables of the sidecar that only the platform sets."""
+
+RULES: list[CrossRule] = []
+rule = collect(RULES)
+
+
+def _lists_of_variables(document: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
+    """Yield (container, path) of every `env` list."""
+    yield "handler", ("spec", "env")
+    yield "sidecar", ("spec", "sidecar", "env")
+    for path, _ in entries(document, "spec", "stateProxy"):
+        yield "connector", (*path, "connector", "env")
+
+
+@rule("A variable is given once, and is none of the platform's.")
+def _variables(document: Mapping[str, Any]) -> Broken:
+    for container, path in _lists_of_variables(document):
+        names = field_of_each(document, path, "name")
+        if container == "handler":
+            for ref, _ in entries(document, "spec", "secretRefs"):
+                names += field_of_each(document, (*ref, "keys"), "envVar")
+        yield from twice(names, "variable")
+        for place, name in names:
+            if name.startswith(RESERVED_ENV) and (why := _reserved(name, container, document)):
+                yield place, f"{name!r} {why}"
+
+
+def _reserved(name: str, container: str, document: Mapping[str, Any]) -> str | None:
+    """Say why a name that begins with ASYA_ may not be used, None when it may."""
+    if container == "handler" and is_crew(document):
+        return None
+    if container != "sidecar":
+        return f"is reserved: names that begin with {RESERVED_ENV} belong to the platform"
+    plain = name.removesuffix("_FILE")
+    if plain in SIDECAR_FIELDS:
+        return f"has a field of its own: {SIDECAR_FIELDS[plain]}"
+    return "is reserved: only the platform sets it" if plain in SIDECAR_PLATFORM else None
+
+
+@rule("A variable has a value or a reference, an envFrom entry one of Secret and ConfigMap.")
+def _sources(document: Mapping[str, Any]) -> Broken:
+    for _, path in _lists_of_variables(document):
+        for place, entry in entries(document, *path):
+            if {"value", "valueFrom"} <= mapping(entry).keys():
+                yield (*place, "valueFrom"), "expected either value or valueFrom, found both"
+    for place, entry in entries(document, "spec", "envFrom"):
+        if isinstance(entry, Mapping) and len({"secretRef", "configMapRef"} & entry.keys()) != 1:
+            yield place, "expected exactly one of secretRef and configMapRef"
+
+
+@rule("Containers, volumes, state and ports have names of their own; those that begin with asya- are the platform's.")
+def _unique_names(document: Mapping[str, Any]) -> Broken:
+    containers = [
+        item for kind in ("initContainers", "sidecars") for item in field_of_each(document, ("spec", kind), "name")
+    ]
+    volumes = field_of_each(document, ("spec", "volumes"), "name")
+    yield from twice(containers, "container")
+    yield from twice(volumes, "volume")
+    yield from twice(field_of_each(document, ("spec", "stateProxy"), "name"), "state")
+    yield from twice(field_of_each(document, ("spec", "ports"), "name"), "port")
+    for path, name in containers + volumes:
+        if name.startswith(RESERVED_NAME):
+            yield path, f"{name!r} is reserved: names that begin with {RESERVED_NAME} belong to the platform"
+
+
+@rule("A mount names a volume that exists, and nothing else is mounted at its path.")
+def _mounts(document: Mapping[str, Any]) -> Broken:
+    paths = field_of_each(document, ("spec", "volumeMounts"), "mountPath")
+    for place, proxy in entries(document, "spec", "stateProxy"):
+        path = at(mapping(proxy), "mount").get("path")
+        if isinstance(path, str):
+            paths.append(((*place, "mount", "path"), path))
+    yield from twice([(place, path.rstrip("/") or "/") for place, path in paths], "mount path")
+    volumes = {name for _, name in field_of_each(document, ("spec", "volumes"), "name")}
+    for place, name in field_of_each(document, ("spec", "volumeMounts"), "name"):
+        if name not in volumes and not at(document, "spec").get("flavors"):
+            yield place, f"no volume is called {name!r}; volumes: {', '.join(sorted(volumes)) or 'none'}"
+
+
+@rule("command takes the place of pythonExecutable; Recreate has no rolling update.")
+def _exclusive(document: Mapping[str, Any]) -> Broken:
+    spec = at(document, "spec")
+    if spec.get("command") and "pythonExecutable" in spec:
+        yield ("spec", "pythonExecutable"), "counts only without command; give one of the two"
+    strategy = at(spec, "strategy")
+    if strategy.get("type") == "Recreate" and "rollingUpdate" in strategy:
+        yield ("spec", "strategy", "rollingUpdate"), "counts only with type RollingUpdate"
