@@ -1,0 +1,2127 @@
+#!/usr/bin/env python3
+"""Asya runtime: runs beside the user's function, in the user's container, and calls it for the sidecar.
+
+One file, standard library only, Python 3.8 and later. Start it with ``python asya_runtime.py``; everything it needs to know
+is in environment variables (`Settings`). How it talks to the sidecar: docs/reference/link-protocol.md. What a handler may
+be and do: docs/reference/handlers.md.
+
+Layout of the file, top to bottom: settings and logs; JSON; errors; what travels with a payload (paths, the `yield` verbs, the
+context object); the handler; frames; the three kinds of worker; the supervisor; `main`.
+"""
+
+from __future__ import annotations
+
+import _thread
+import gc
+import json
+import os
+import re
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from collections import deque
+
+# typing is not imported at run time: it would be most of this process's memory beyond the interpreter's own.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from types import CodeType, FrameType
+    from typing import Any, Deque, Dict, List, NoReturn, Optional, Tuple, Union
+
+    Segment = Union[str, int, slice]
+    Queued = Tuple[int, bytes, bytes]
+
+PROTOCOL = 1
+SOCKET_NAME = "asya.sock"
+HANDSHAKE_SECONDS = 10.0
+CONNECT_DELAY, CONNECT_DELAY_CAP = 0.05, 1.0
+RESTART_DELAY, RESTART_DELAY_CAP, SHORT_LIFE = 0.5, 30.0, 10.0
+ORPHAN_SECONDS = 5.0
+STOP_SECONDS = 30.0
+MESSAGE_LIMIT, TRACEBACK_LIMIT = 8_000, 16_000
+READ_BYTES, READ_BYTES_CAP = 65_536, 1_048_576
+# A call longer than this is followed by a look at the socket, so that CANCEL reaches calls that wait behind it.
+LONG_CALL_SECONDS = 0.001
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Settings and logs
+
+
+class SettingsError(Exception):
+    """The environment is wrong; `problems` has one sentence for each variable."""
+
+    def __init__(self, problems: List[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_HANDLER = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+
+
+def _duration(text: str) -> float:
+    parts = _DURATION_PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(text)
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def _whole(minimum: int, maximum: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not minimum <= int(text) <= maximum:
+            raise ValueError(text)
+        return int(text)
+
+    return parse
+
+
+def _handler_name(text: str) -> str:
+    if not _HANDLER.fullmatch(text):
+        raise ValueError(text)
+    return text
+
+
+def _level(text: str) -> int:
+    try:
+        return _LEVELS[text.lower()]
+    except KeyError:
+        raise ValueError(text) from None
+
+
+class Settings:
+    """What the environment says. Raises SettingsError with every problem at once; an empty variable counts as absent.
+
+    Attributes:
+        handler: `ASYA_HANDLER`, required: ``package.module.function``, ``package.module.Class.method``, or
+            ``package.module.Class`` whose instances can be called.
+        handler_path: `ASYA_HANDLER_PATH`, folders put at the front of `sys.path`; default: the working directory.
+        socket_dir: `ASYA_SOCKET_DIR`, folder of the sidecar's socket; default ``/var/run/asya``.
+        workers: `ASYA_RUNTIME_WORKERS`, processes that call the handler; default 1.
+        async_concurrency: `ASYA_ASYNC_CONCURRENCY`, calls at once in one process, for async handlers; default 64.
+        batch_size: `ASYA_BATCH_SIZE`, most payloads of one call; default 1: the handler takes one payload, not a list.
+        batch_wait: `ASYA_BATCH_WAIT`, how long a batch waits to be full, counted from its first payload; default 50ms.
+        pipeline: `ASYA_PIPELINE`, calls sent ahead to a worker that runs one at a time; default 0.
+        log_level: `ASYA_LOG_LEVEL`, least level of the runtime's own log lines; default info.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        problems: List[str] = []
+
+        def read(name: str, parse: Callable[[str], Any], expected: str, default: Any) -> Any:
+            text = environ.get(name, "")
+            if not text:
+                if default is None:
+                    problems.append("%s is not set; expected %s" % (name, expected))
+                return default
+            try:
+                return parse(text)
+            except ValueError:
+                problems.append("%s is %r; expected %s" % (name, text[:256], expected))
+                return default
+
+        example = "module.function or module.Class.method, for example handler.process"
+        duration = "a duration such as 50ms or 2s"
+        self.handler: str = read("ASYA_HANDLER", _handler_name, example, None)
+        self.handler_path: List[str] = read("ASYA_HANDLER_PATH", lambda text: text.split(os.pathsep), "folders", ["."])
+        self.socket_dir: str = read("ASYA_SOCKET_DIR", str, "a folder", "/var/run/asya")
+        self.workers: int = read("ASYA_RUNTIME_WORKERS", _whole(1, 1024), "a whole number from 1 to 1024", 1)
+        self.async_concurrency: int = read(
+            "ASYA_ASYNC_CONCURRENCY", _whole(1, 100_000), "a whole number from 1 to 100000", 64
+        )
+        self.batch_size: int = read("ASYA_BATCH_SIZE", _whole(1, 100_000), "a whole number from 1 to 100000", 1)
+        self.batch_wait: float = read("ASYA_BATCH_WAIT", _duration, duration, 0.05)
+        self.pipeline: int = read("ASYA_PIPELINE", _whole(0, 100_000), "a whole number from 0 to 100000", 0)
+        self.log_level: int = read("ASYA_LOG_LEVEL", _level, "debug, info, warning or error", _LEVELS["info"])
+        self.socket_path = os.path.join(self.socket_dir, SOCKET_NAME)
+        # sun_path of struct sockaddr_un on Linux, with its terminating zero (man 7 unix).
+        if len(os.fsencode(self.socket_path)) > 107:
+            problems.append("ASYA_SOCKET_DIR: %s is longer than the 107 bytes a socket's path may have" % self.socket_path)
+        if problems:
+            raise SettingsError(problems)
+
+
+class Log:
+    """Writes the runtime's own lines to stderr, one JSON object each."""
+
+    level = _LEVELS["info"]
+
+    def debug(self, msg: str, **fields: Any) -> None:
+        """Write a line of level debug."""
+        self._write("debug", msg, fields)
+
+    def info(self, msg: str, **fields: Any) -> None:
+        """Write a line of level info."""
+        self._write("info", msg, fields)
+
+    def warning(self, msg: str, **fields: Any) -> None:
+        """Write a line of level warning."""
+        self._write("warning", msg, fields)
+
+    def error(self, msg: str, **fields: Any) -> None:
+        """Write a line of level error."""
+        self._write("error", msg, fields)
+
+    def _write(self, level: str, msg: str, fields: Dict[str, Any]) -> None:
+        if _LEVELS[level] < self.level:
+            return
+        now = time.time()
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + ".%03dZ" % (now % 1 * 1000)
+        line = {"ts": stamp, "level": level, "logger": "asya.runtime", "msg": msg, "pid": os.getpid(), **fields}
+        try:
+            # One write, so that lines of several processes do not mix.
+            os.write(2, (json.dumps(line) + "\n").encode())
+        except OSError:
+            pass  # nobody reads our stderr; that must not stop the work
+
+
+log = Log()
+
+# ---------------------------------------------------------------------------------------------------------------------
+# JSON
+
+_ATOMS = frozenset((str, int, float, bool, type(None)))
+_CONTAINERS = frozenset((dict, list, tuple))
+_ONLY_STR = frozenset((str,))
+_COMPACT = (",", ":")
+_scan = json.decoder.JSONDecoder().scan_once
+
+
+def _make_dump() -> Callable[[Any], str]:
+    """Return the fastest JSON writer there is: the C encoder made once, where `json.dumps` makes one for each call."""
+    make = getattr(json.encoder, "c_make_encoder", None)
+    basic = json.JSONEncoder(separators=_COMPACT, ensure_ascii=False, allow_nan=False, check_circular=False)
+    if make is None:
+        return basic.encode
+    encode = make(None, basic.default, json.encoder.encode_basestring, None, ":", ",", False, False, False)
+
+    def dump(value: Any) -> str:
+        return "".join(encode(value, 0))
+
+    return dump
+
+
+_dump = _make_dump()
+
+
+def decode(text: bytes) -> Any:
+    """Read JSON. Raises InvalidPayload."""
+    try:
+        string = text.decode()
+        try:
+            value, end = _scan(string, 0)
+        except StopIteration:
+            end = -1  # white space in front, or no JSON at all
+        return value if end == len(string) else json.loads(string)
+    except (ValueError, RecursionError) as error:
+        raise InvalidPayload("the payload cannot be read: %s" % error) from None
+
+
+def encode(value: Any) -> bytes:
+    """Write `value` as JSON, the types of `_convert` included. Raises ResultNotSerializable, which names the place."""
+    try:
+        if not _is_plain(value):
+            value = _convert(value, "result")
+        try:
+            return _dump(value).encode()
+        except ValueError as error:
+            raise ResultNotSerializable(_blame(value, "result") or str(error)) from None
+    except RecursionError:
+        raise ResultNotSerializable("result is nested too deep, or contains itself") from None
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell whether the C encoder writes `value` as we want: it would, for one, make a named tuple an array."""
+    kind = type(value)
+    if kind in _ATOMS:
+        return True
+    if kind is dict:
+        if value and set(map(type, value)) != _ONLY_STR:
+            return False
+        inner: Iterable[Any] = value.values()
+    elif kind is list or kind is tuple:
+        inner = value
+    else:
+        return False
+    kinds = set(map(type, inner)) - _ATOMS
+    if not kinds:
+        return True
+    if not kinds <= _CONTAINERS:
+        return False
+    for item in inner:
+        if type(item) not in _ATOMS and not _is_plain(item):
+            return False
+    return True
+
+
+def _is(value: Any, module: str, name: str) -> bool:
+    """Tell whether `value` is a `module.name`, without importing what the handler has not imported itself."""
+    loaded = sys.modules.get(module)
+    return loaded is not None and isinstance(value, getattr(loaded, name))
+
+
+def _convert(value: Any, place: str) -> Any:
+    """Return `value` as plain JSON types, always a copy."""
+    kind = type(value)
+    if kind in _ATOMS:
+        return value
+    if _is(value, "enum", "Enum"):
+        return _convert(value.value, place)
+    if isinstance(value, dict) or _is(value, "collections.abc", "Mapping"):
+        return {_key(key, place): _convert(item, "%s[%r]" % (place, key)) for key, item in value.items()}
+    if isinstance(value, tuple) and hasattr(kind, "_fields"):
+        return {name: _convert(getattr(value, name), "%s.%s" % (place, name)) for name in value._fields}
+    if isinstance(value, (list, tuple)):
+        return [_convert(item, "%s[%d]" % (place, index)) for index, item in enumerate(value)]
+    if isinstance(value, (str, int, float)):
+        return value  # a subclass: the encoder writes it as its base
+    if isinstance(value, (set, frozenset)):
+        return _convert_set(value, place)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        import base64
+
+        return base64.b64encode(value).decode()
+    return _convert_object(value, kind, place)
+
+
+def _convert_set(value: Any, place: str) -> List[Any]:
+    items = [_convert(item, "%s{...}" % place) for item in value]
+    try:
+        items.sort()  # a call that is run again gives the same bytes
+    except TypeError:
+        pass
+    return items
+
+
+def _convert_object(value: Any, kind: type, place: str) -> Any:
+    if hasattr(kind, "model_dump"):  # pydantic 2
+        return _convert(_dumped(lambda: value.model_dump(mode="json"), place), place)
+    if hasattr(kind, "__fields__") and hasattr(kind, "parse_obj"):  # pydantic 1
+        return _convert(json.loads(_dumped(value.json, place)), place)
+    if hasattr(kind, "__dataclass_fields__"):
+        fields = sys.modules["dataclasses"].fields(value)
+        return {f.name: _convert(getattr(value, f.name), "%s.%s" % (place, f.name)) for f in fields}
+    # datetime is a date too; all three write themselves.
+    if _is(value, "datetime", "date") or _is(value, "datetime", "time"):
+        return value.isoformat()
+    if _is(value, "uuid", "UUID") or _is(value, "decimal", "Decimal") or _is(value, "pathlib", "PurePath"):
+        return str(value)
+    if hasattr(value, "dtype") and hasattr(value, "tolist"):  # numpy scalars and arrays, and what behaves like them
+        return _convert(value.tolist(), place)
+    raise ResultNotSerializable("%s is a %s, which is not JSON" % (place, _type_name(kind)))
+
+
+def _dumped(dump: Callable[[], Any], place: str) -> Any:
+    try:
+        return dump()
+    except Exception as error:
+        raise ResultNotSerializable("%s: %s: %s" % (place, _type_name(type(error)), error)) from error
+
+
+def _key(key: Any, place: str) -> str:
+    if type(key) is str:
+        return key
+    if key is None or isinstance(key, (bool, float)):
+        return _dump(key) if key == key and key not in (float("inf"), float("-inf")) else _bad_key(key, place)
+    plain = key if isinstance(key, (str, int)) and not _is(key, "enum", "Enum") else _convert(key, "a key of %s" % place)
+    if isinstance(plain, (str, int)):
+        return str(plain)
+    return _bad_key(key, place)
+
+
+def _bad_key(key: Any, place: str) -> NoReturn:
+    raise ResultNotSerializable("%s has the key %.80r, which cannot be a JSON name" % (place, key))
+
+
+def _blame(value: Any, place: str) -> Optional[str]:
+    """Find what the encoder refused in plain `value`."""
+    if isinstance(value, float):
+        return None if value - value == 0 else "%s is %r, which is not JSON" % (place, value)
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            return "%s has a lone surrogate at position %d and is no Unicode text" % (place, error.start)
+        return None
+    found: Optional[str] = None
+    if isinstance(value, dict):
+        for key, item in value.items():
+            found = found or _blame(key, "a key of %s" % place) or _blame(item, "%s[%r]" % (place, key))
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            found = found or _blame(item, "%s[%d]" % (place, index))
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Errors
+
+
+class ResultNotSerializable(Exception):
+    """A result is not JSON and cannot be made JSON."""
+
+
+class ResultTooLarge(Exception):
+    """A result does not fit in a frame."""
+
+
+class InvalidPayload(Exception):
+    """What the sidecar sent is not JSON that Python can read."""
+
+
+class ABIError(Exception):
+    """A `yield` that is no verb, a path that cannot be read, or one that may not be written."""
+
+
+class Canceled(Exception):
+    """The sidecar cancelled the call."""
+
+
+# Rules in a manifest name these as they name builtins: without a module, which would be `__main__` anyway.
+for _class in (ResultNotSerializable, ResultTooLarge, InvalidPayload, ABIError, Canceled):
+    _class.__module__ = "builtins"
+
+
+class StartError(Exception):
+    """The handler cannot be imported, made or started; says so in a sentence for people. The reason is its cause."""
+
+
+def _type_name(kind: type) -> str:
+    module = kind.__module__
+    return kind.__qualname__ if module == "builtins" else "%s.%s" % (module, kind.__qualname__)
+
+
+def _clean(text: str) -> str:
+    """Return `text` without what cannot be written as UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _message(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception as second:
+        text = "(its message cannot be shown: %s)" % _type_name(type(second))
+    return _clean(text if len(text) <= MESSAGE_LIMIT else text[:MESSAGE_LIMIT] + "…")
+
+
+def _traceback(error: BaseException) -> str:
+    """Return the traceback as text, without our own frames at its top; of a long one, the end."""
+    import traceback
+
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    try:
+        text = "".join(traceback.format_exception(type(error), error, trace))
+    except Exception as second:
+        return "(the traceback cannot be shown: %s)" % _type_name(type(second))
+    if len(text) > TRACEBACK_LIMIT:
+        text = "… (%d characters left out)\n%s" % (len(text) - TRACEBACK_LIMIT, text[-TRACEBACK_LIMIT:])
+    return _clean(text)
+
+
+def describe(error: BaseException) -> Dict[str, Any]:
+    """Return the body of an ERROR frame."""
+    kind = type(error)
+    mro = [_type_name(base) for base in kind.__mro__[1:] if base is not object and base is not BaseException]
+    body = {"type": _type_name(kind), "message": _message(error), "mro": mro, "traceback": _traceback(error)}
+    body.update(_hints(error))
+    return body
+
+
+def _hints(error: BaseException) -> Dict[str, Any]:
+    """Read `retry_after` (seconds or a timedelta) and `retryable` (bool) off the exception."""
+    hints: Dict[str, Any] = {}
+    try:
+        after = getattr(error, "retry_after", None)
+        retryable = getattr(error, "retryable", None)
+        if after is not None:
+            seconds = after.total_seconds() if hasattr(after, "total_seconds") else after
+            if isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and 0 <= seconds < float("inf"):
+                hints["retry_after"] = float(seconds)
+            else:
+                log.warning("ignored retry_after: expected seconds or a timedelta", got=repr(after)[:200])
+        if isinstance(retryable, bool):
+            hints["retryable"] = retryable
+        elif retryable is not None:
+            log.warning("ignored retryable: expected True or False", got=repr(retryable)[:200])
+    except Exception as second:
+        log.warning("ignored the hints of an exception", error=_message(second))
+    return hints
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What travels with a payload: paths, verbs, context
+
+_SEGMENT = re.compile(r'\.([^.\[\]"\s]+)|\[(-?\d+)\]|\[("(?:[^"\\]|\\.)*")\]|\[(-?\d*):(-?\d*)\]')
+_READABLE = {"id": (), "parent_id": (), "route": ("prev", "curr", "next"), "headers": (), "status": ()}
+_paths: Dict[str, Tuple[Segment, ...]] = {}
+
+
+def parse_path(path: Any) -> Tuple[Segment, ...]:
+    """Read ``.route.next[0]``, ``.headers["a.key"]``, ``.route.next[:0]``. Raises ABIError.
+
+    Names are str, indices int, slices slice; nothing may stand between the parts.
+    """
+    if not isinstance(path, str):
+        raise ABIError("a path is text such as '.route.next', not %.200r" % (path,))
+    known = _paths.get(path)
+    if known is not None:
+        return known
+    segments: List[Segment] = []
+    at = 0
+    while at < len(path):
+        match = _SEGMENT.match(path, at)
+        if match is None:
+            raise ABIError("path %r cannot be read from %r on" % (path, path[at:]))
+        name, index, quoted, start, stop = match.groups()
+        if name is not None:
+            segments.append(name)
+        elif index is not None:
+            segments.append(int(index))
+        elif quoted is not None:
+            segments.append(_quoted(quoted, path))
+        else:
+            segments.append(slice(int(start) if start else None, int(stop) if stop else None))
+        at = match.end()
+    if not segments or path[0] != ".":
+        raise ABIError("path %r does not begin with a dot and a name" % path)
+    _check_readable(segments, path)
+    if len(_paths) < 1024:
+        _paths[path] = tuple(segments)
+    return tuple(segments)
+
+
+def _quoted(text: str, path: str) -> str:
+    try:
+        return str(json.loads(text))
+    except ValueError as error:
+        raise ABIError("path %r: %s is no JSON string: %s" % (path, text, error)) from None
+
+
+def _check_readable(segments: List[Segment], path: str) -> None:
+    top = segments[0]
+    known = _READABLE.get(top) if isinstance(top, str) else None
+    if known is None:
+        raise ABIError("path %r: there are only .id, .parent_id, .route, .headers and .status" % path)
+    if known and len(segments) > 1 and segments[1] not in known:
+        raise ABIError("path %r: a route has only .prev, .curr and .next" % path)
+    if any(isinstance(segment, slice) for segment in segments[:-1]):
+        raise ABIError("path %r: a slice can only stand at the end" % path)
+
+
+def _copy(value: Any) -> Any:
+    """Copy plain JSON."""
+    if type(value) is dict:
+        return {key: _copy(item) for key, item in value.items()}
+    if type(value) is list:
+        return [_copy(item) for item in value]
+    return value
+
+
+class Message:
+    """The envelope around one payload. Its JSON is read when somebody asks for it, which most handlers never do."""
+
+    __slots__ = ("_asked", "_changed", "_meta", "_raw", "began", "limit")
+
+    def __init__(self, raw: bytes, limit: Optional[float]) -> None:
+        self._raw = raw
+        self._meta: Optional[Dict[str, Any]] = None
+        self._changed: Dict[str, Any] = {}
+        self._asked = False
+        self.limit = limit
+        self.began = time.monotonic()
+
+    @property
+    def meta(self) -> Dict[str, Any]:
+        """The meta object of CALL, complete: absent parts are there, and empty."""
+        meta = self._meta
+        if meta is None:
+            meta = self._meta = self._read()
+        return meta
+
+    def _read(self) -> Dict[str, Any]:
+        meta: Dict[str, Any] = decode(self._raw)
+        route = meta.get("route") or {}
+        meta["route"] = {"prev": route.get("prev") or [], "curr": route.get("curr") or "", "next": route.get("next") or []}
+        meta["headers"] = meta.get("headers") or {}
+        meta["status"] = meta.get("status") or {}
+        return meta
+
+    def get(self, path: Any) -> Any:
+        """Return a copy of what is at `path`; None where there is nothing. Raises ABIError."""
+        segments = parse_path(path)
+        value: Any = self.meta
+        for segment in segments:
+            if isinstance(segment, slice):
+                raise ABIError("path %r: a slice can only be set" % path)
+            value = self._step(value, segment, path, must=False)
+            if value is None:
+                return None
+        return _copy(value)
+
+    def set(self, path: Any, value: Any) -> None:
+        """Put a copy of `value` at `path`. Raises ABIError, and ResultNotSerializable for what is not JSON."""
+        segments = self._writable(path)
+        value = decode(encode(value))
+        container, last = self._reach(segments, path), segments[-1]
+        wanted = list if isinstance(last, slice) or segments == ("route", "next") else dict if len(segments) == 1 else None
+        if wanted is not None and not isinstance(value, wanted):
+            raise ABIError("SET %r: expected a %s, not %.80r" % (path, wanted.__name__, value))
+        try:
+            container[last] = value
+        except (TypeError, IndexError) as error:
+            raise ABIError("SET %r: %s" % (path, error)) from None
+
+    def delete(self, path: Any) -> None:
+        """Remove what is at `path`, if it is there; `.route.next`, `.headers` and `.status` become empty. Raises ABIError."""
+        segments = self._writable(path)
+        container, last = self._reach(segments, path), segments[-1]
+        if isinstance(last, slice):
+            raise ABIError("path %r: a slice can only be set" % path)
+        if segments == ("route", "next"):
+            container[last] = []
+        elif len(segments) == 1:
+            container[last] = {}
+        else:
+            try:
+                del container[last]
+            except (KeyError, IndexError):
+                pass
+            except TypeError as error:
+                raise ABIError("DEL %r: %s" % (path, error)) from None
+
+    def _writable(self, path: Any) -> Tuple[Segment, ...]:
+        segments = parse_path(path)
+        if segments[0] in ("headers", "status") or segments[:2] == ("route", "next"):
+            self.expose()
+            return segments
+        raise ABIError("path %r can only be read; .route.next, .headers and .status can be written" % path)
+
+    def _reach(self, segments: Tuple[Segment, ...], path: str) -> Any:
+        value: Any = self.meta
+        for segment in segments[:-1]:
+            value = self._step(value, segment, path, must=True)
+        return value
+
+    @staticmethod
+    def _step(value: Any, segment: Any, path: str, must: bool) -> Any:
+        """Return one part of `value`; None (or an error, when it `must` be there) if there is none."""
+        wanted = list if isinstance(segment, int) else dict
+        if not isinstance(value, wanted):
+            raise ABIError("path %r: %r is looked for in %.80r" % (path, segment, value))
+        try:
+            return value[segment]
+        except (KeyError, IndexError):
+            if must:
+                raise ABIError("path %r: there is no %r" % (path, segment)) from None
+            return None
+
+    def expose(self) -> None:
+        """Note that the handler may change the message: results are compared with what came."""
+        self._asked = True
+
+    def changes(self) -> bytes:
+        """Return the changes JSON of a result: what differs from the message as it came, each part whole."""
+        if not self._asked or self._meta is None:
+            return b""
+        before, now = self._read(), self._meta
+        changed: Dict[str, Any] = {}
+        if now["route"]["next"] != before["route"]["next"]:
+            changed["next"] = now["route"]["next"]
+        for part in ("headers", "status"):
+            if now[part] != before[part]:
+                changed[part] = now[part]
+        return encode(changed) if changed else b""
+
+
+class Route:
+    """The way of the message: `prev` and `curr` can be read, `next` also changed, in place or as a whole."""
+
+    __slots__ = ("_message",)
+
+    def __init__(self, message: Message) -> None:
+        self._message = message
+
+    @property
+    def prev(self) -> Tuple[str, ...]:
+        """Actors that have handled the message."""
+        return tuple(self._message.meta["route"]["prev"])
+
+    @property
+    def curr(self) -> str:
+        """This actor."""
+        return str(self._message.meta["route"]["curr"])
+
+    @property
+    def next(self) -> List[str]:
+        """Actors that come after this one."""
+        self._message.expose()
+        following: List[str] = self._message.meta["route"]["next"]
+        return following
+
+    @next.setter
+    def next(self, actors: Iterable[str]) -> None:
+        self._message.set(".route.next", list(actors))
+
+
+class Context:
+    """What a handler can know and change beyond its payload: give it a second parameter called `context` or `ctx`.
+
+    `headers`, `status` and `route.next` may be changed in place or assigned; results take the changes along.
+    """
+
+    __slots__ = ("_fly", "_message", "route")
+
+    def __init__(self, message: Message, fly: Callable[[Any], None]) -> None:
+        self._message = message
+        self._fly = fly
+        self.route = Route(message)
+
+    @property
+    def id(self) -> str:
+        """The message's id."""
+        return str(self._message.meta["id"])
+
+    @property
+    def parent_id(self) -> Optional[str]:
+        """The id of the message this one was fanned out from."""
+        parent: Optional[str] = self._message.meta.get("parent_id")
+        return parent
+
+    @property
+    def headers(self) -> Dict[str, Any]:
+        """The message's headers."""
+        self._message.expose()
+        headers: Dict[str, Any] = self._message.meta["headers"]
+        return headers
+
+    @headers.setter
+    def headers(self, value: Dict[str, Any]) -> None:
+        self._message.set(".headers", value)
+
+    @property
+    def status(self) -> Dict[str, Any]:
+        """The message's status."""
+        self._message.expose()
+        status: Dict[str, Any] = self._message.meta["status"]
+        return status
+
+    @status.setter
+    def status(self, value: Dict[str, Any]) -> None:
+        self._message.set(".status", value)
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt at this actor this is, from 1."""
+        return int(self._message.meta["status"].get("attempt") or 1)
+
+    @property
+    def deadline(self) -> Any:
+        """When the whole task must be done, as an aware `datetime.datetime`, or None."""
+        text = self._message.meta["status"].get("deadline_at")
+        return _parse_time(text) if text else None
+
+    @property
+    def timeout(self) -> Optional[float]:
+        """How long this call may take, in seconds, or None."""
+        own = self._message.meta.get("timeout")
+        return self._message.limit if own is None else float(own)
+
+    @property
+    def remaining(self) -> Optional[float]:
+        """Seconds left for this call, never below 0; None when there is neither a limit nor a deadline."""
+        left: List[float] = []
+        if self.timeout is not None:
+            left.append(self.timeout - (time.monotonic() - self._message.began))
+        if self.deadline is not None:
+            left.append(self.deadline.timestamp() - time.time())
+        return max(0.0, min(left)) if left else None
+
+    def fly(self, event: Any) -> None:
+        """Send `event`, any JSON value, to whoever watches the task, at once. May be called from any thread."""
+        self._fly(event)
+
+
+def _parse_time(text: str) -> Any:
+    """Read RFC 3339; `datetime.fromisoformat` takes neither Z nor any number of digits before Python 3.11."""
+    import datetime
+
+    match = re.fullmatch(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)", text)
+    if match is None:
+        raise ValueError("%r is no RFC 3339 time" % text)
+    day, clock, fraction, zone = match.groups()
+    micros = ((fraction or "") + "000000")[:6]
+    return datetime.datetime.fromisoformat("%sT%s.%s%s" % (day, clock, micros, "+00:00" if zone in "Zz" else zone))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The handler
+
+# Flags of code objects, as in inspect.CO_*, which would be a large import.
+_VAR_POSITIONAL, _VAR_KEYWORDS, _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x04, 0x08, 0x20, 0x80 | 0x100, 0x200
+
+
+def _unwrapped(function: Any) -> Any:
+    """Return the Python function behind a method, a partial, or an object that can be called."""
+    for _ in range(100):
+        if hasattr(function, "__code__"):
+            return function
+        if hasattr(function, "__func__"):
+            function = function.__func__
+        elif hasattr(function, "func") and hasattr(function, "keywords"):
+            function = function.func
+        elif not isinstance(function, type) and hasattr(type(function), "__call__"):  # noqa: B004  its code is wanted
+            inner = type(function).__call__
+            if not hasattr(inner, "__code__"):
+                return None
+            function = inner
+        else:
+            return None
+    return None
+
+
+def _codes(function: Any) -> List[CodeType]:
+    """Return the code of a function and of those it wraps (`functools.wraps`), outermost first."""
+    codes: List[CodeType] = []
+    while function is not None and len(codes) < 100:
+        inner = _unwrapped(function)
+        if inner is None:
+            break
+        codes.append(inner.__code__)
+        function = getattr(inner, "__wrapped__", None)
+    return codes
+
+
+def _flavour(function: Any) -> str:
+    """Return "plain", "generator", "coroutine" or "async generator"; a plain wrapper counts as what it wraps."""
+    for code in _codes(function):
+        if code.co_flags & _ASYNC_GENERATOR:
+            return "async generator"
+        if code.co_flags & _COROUTINE:
+            return "coroutine"
+        if code.co_flags & _GENERATOR:
+            return "generator"
+    return "plain"
+
+
+class Handler:
+    """The user's function, found by name. Steps: `Handler(...)` imports, `create` makes the instance, then the hooks."""
+
+    def __init__(self, name: str, batch: bool) -> None:
+        self.name = name
+        self.batch = batch
+        owner, attribute = self._find()
+        self._class = owner if isinstance(owner, type) else None
+        self._attribute = attribute
+        self.instance: Any = None
+        self.function: Any = getattr(owner, attribute)
+        raw = self._class.__dict__.get(attribute) if self._class else None
+        self._bound = self._class is not None and not isinstance(raw, staticmethod)
+        self.flavour = _flavour(self.function)
+        self.context_name = self._check_parameters()
+        if batch and "generator" in self.flavour:
+            raise StartError(
+                "handler %r is a %s; with ASYA_BATCH_SIZE above 1 it must return a list, one result for each payload"
+                % (name, self.flavour)
+            )
+        self.is_async = self.flavour in ("coroutine", "async generator")
+        self.kind = "batch" if batch else "async" if self.is_async else "sync"
+
+    def _find(self) -> Tuple[Any, str]:
+        """Return the module or class that has the function, and the function's name there."""
+        parts = self.name.split(".")
+        module, used = self._import(parts)
+        owner: Any = module
+        for position, part in enumerate(parts[used:], used):
+            if not hasattr(owner, part):
+                raise StartError(
+                    "cannot import handler %r: %s has no %r%s"
+                    % (self.name, _describe_owner(owner, parts[:position]), part, _nearest(part, dir(owner)))
+                )
+            target = getattr(owner, part)
+            if position == len(parts) - 1:
+                if isinstance(target, type):
+                    if not any("__call__" in base.__dict__ for base in target.__mro__):
+                        raise StartError(
+                            "handler %r is a class whose instances cannot be called; give it a __call__, or name a method: "
+                            "%s.METHOD" % (self.name, self.name)
+                        )
+                    return target, "__call__"
+                if not callable(target):
+                    raise StartError("handler %r is a %s, which cannot be called" % (self.name, type(target).__name__))
+                return owner, part
+            owner = target
+        raise StartError("handler %r is a module; name a function in it: %s.FUNCTION" % (self.name, self.name))
+
+    def _import(self, parts: List[str]) -> Tuple[Any, int]:
+        """Import the longest module that the name begins with; return it and how many parts name it."""
+        missing = parts[0]
+        for used in range(len(parts) - 1, 0, -1):
+            name = ".".join(parts[:used])
+            try:
+                __import__(name)
+                return sys.modules[name], used
+            except ModuleNotFoundError as error:
+                # Only the absence of the very module that was asked for allows to try the shorter name.
+                if error.name is None or not (name + ".").startswith(error.name + "."):
+                    raise self._import_failed(error) from error
+                missing = error.name
+            except (Exception, SystemExit, KeyboardInterrupt) as error:
+                raise self._import_failed(error) from error
+        looked = ", ".join(path or os.getcwd() for path in sys.path)
+        raise StartError("cannot import handler %r: No module named %r (looked in: %s)" % (self.name, missing, looked))
+
+    def _import_failed(self, error: BaseException) -> StartError:
+        return StartError("cannot import handler %r: %s: %s" % (self.name, _type_name(type(error)), _message(error)))
+
+    def _check_parameters(self) -> Optional[str]:
+        """Return the name of the context parameter, if there is one; refuse what cannot be called with a payload."""
+        codes = _codes(self.function)
+        if not codes:
+            return None  # written in C: the call will tell
+        context: Optional[str] = None
+        for code in codes:
+            names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+            context = context or next((name for name in names[1:] if name in ("context", "ctx")), None)
+            if not code.co_flags & _VAR_KEYWORDS:
+                break  # a wrapper that does not pass it on
+        function, code = _unwrapped(self.function), codes[0]
+        if hasattr(self.function, "keywords") and hasattr(self.function, "func"):
+            return context  # a partial: what it still needs depends on what it was given
+        own = self._bound or hasattr(self.function, "__self__") or function is not self.function
+        names = code.co_varnames[own : code.co_argcount]
+        defaults = len(function.__defaults__ or ())
+        required = [name for name in names[: len(names) - defaults] if name != context]
+        takes_any = bool(code.co_flags & _VAR_POSITIONAL)
+        if len(required) > 1 or (not [name for name in names if name != context] and not takes_any):
+            raise StartError(
+                "handler %r takes (%s); it must take one payload, and may take a second parameter called context"
+                % (self.name, ", ".join(names))
+            )
+        return context
+
+    def create(self) -> None:
+        """Make the instance of a class handler. Raises StartError."""
+        if self._class is None:
+            return
+        try:
+            self.instance = self._class()
+        except BaseException as error:
+            raise StartError(
+                "handler %r: %s() failed: %s: %s"
+                % (self.name, self._class.__qualname__, _type_name(type(error)), _message(error))
+            ) from error
+        self.function = getattr(self.instance, self._attribute)
+
+    def hook(self, name: str) -> Any:
+        """Call the instance's hook `name` (start or stop) if it has one; the answer may have to be awaited."""
+        function = getattr(self.instance, name, None) if self.instance is not None else None
+        return function() if callable(function) else None
+
+    def hook_failed(self, name: str, error: BaseException) -> StartError:
+        """Return the error for people."""
+        return StartError(
+            "handler %r: its %s hook failed: %s: %s" % (self.name, name, _type_name(type(error)), _message(error))
+        )
+
+
+def _describe_owner(owner: Any, parts: List[str]) -> str:
+    where = getattr(owner, "__file__", None)
+    return "%s %s%s" % (
+        "class" if isinstance(owner, type) else "module",
+        ".".join(parts),
+        " (%s)" % where if where else "",
+    )
+
+
+def _nearest(name: str, names: List[str]) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, names, n=1)
+    return "; did you mean %r?" % close[0] if close else ""
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Frames
+
+HELLO, WELCOME, REFUSED, FAILED = 1, 2, 3, 4
+CALL, CANCEL = 10, 11
+RESULT, CHUNK, END, ERROR, FLY = 20, 21, 22, 23, 24
+PING, PONG = 30, 31
+DRAIN, DONE, REPLACE = 40, 41, 42
+
+_head = struct.Struct(">IBI")
+_result_head = struct.Struct(">IBII")
+_length = struct.Struct(">I")
+_pack_result = _result_head.pack
+_read_head = _head.unpack_from
+_AFTER_LENGTH = _head.size - _length.size
+_DEFAULT_MAX_FRAME = 512 * 1024 * 1024
+
+
+class ProtocolError(Exception):
+    """The sidecar sent what it must not send; the connection has to end."""
+
+
+def frame(kind: int, call: int = 0, body: bytes = b"") -> bytes:
+    """Write one frame."""
+    return _head.pack(_AFTER_LENGTH + len(body), kind, call) + body
+
+
+def _hello(settings: Settings, **fields: Any) -> bytes:
+    python = "%d.%d.%d" % sys.version_info[:3]
+    body = {"protocol": PROTOCOL, "pid": os.getpid(), "python": python, "handler": settings.handler, **fields}
+    return frame(HELLO, 0, json.dumps({**body, "workers": settings.workers}).encode())
+
+
+class Limits:
+    """What WELCOME said."""
+
+    __slots__ = ("call", "frame")
+
+    def __init__(self, body: bytes) -> None:
+        said = json.loads(body)
+        if said.get("protocol") != PROTOCOL:
+            raise ProtocolError("the sidecar speaks protocol %r, this runtime %d" % (said.get("protocol"), PROTOCOL))
+        self.frame: int = said.get("max_frame") or _DEFAULT_MAX_FRAME
+        self.call: Optional[float] = said.get("timeout")
+
+
+class Frames:
+    """Cuts the stream from the sidecar into frames."""
+
+    __slots__ = ("_have", "_need", "_parts")
+
+    def __init__(self) -> None:
+        self._parts: List[bytes] = []
+        self._have = 0
+        self._need = _head.size
+
+    @property
+    def wanted(self) -> int:
+        """How many bytes to ask the socket for."""
+        return min(max(READ_BYTES, self._need - self._have), READ_BYTES_CAP)
+
+    def feed(self, data: bytes) -> List[Tuple[int, int, bytes]]:
+        """Return `(type, call, body)` of every frame that is now complete."""
+        if self._parts:
+            # A frame larger than one read is put together once, when it is complete.
+            self._parts.append(data)
+            self._have += len(data)
+            if self._have < self._need:
+                return []
+            data = b"".join(self._parts)
+            self._parts = []
+        found: List[Tuple[int, int, bytes]] = []
+        at, size = 0, len(data)
+        need = _head.size
+        while size - at >= 9:
+            length, kind, call = _read_head(data, at)
+            end = at + 4 + length
+            if length < 5:
+                raise ProtocolError("a frame of %d bytes" % length)
+            if end > size:
+                need = 4 + length
+                break
+            found.append((kind, call, data[at + 9 : end]))
+            at = end
+        if at < size:
+            self._parts.append(data[at:] if at else data)
+            self._have, self._need = size - at, need
+        return found
+
+
+def split_call(body: bytes) -> Tuple[bytes, bytes]:
+    """Split the body of CALL into meta and payload, both JSON."""
+    end = 4 + int.from_bytes(body[:4], "big")
+    if end > len(body):
+        raise ProtocolError("a call whose meta is longer than its frame")
+    return body[4:end], body[end:]
+
+
+def result_frame(kind: int, call: int, changes: bytes, payload: bytes, limit: int) -> bytes:
+    """Write RESULT or CHUNK. Raises ResultTooLarge."""
+    size = 9 + len(changes) + len(payload)
+    if size > limit:
+        raise ResultTooLarge("the result has %d bytes; the sidecar takes %d" % (size, limit))
+    return b"".join((_pack_result(size, kind, call, len(changes)), changes, payload))
+
+
+def fly_frame(call: int, event: Any, limit: int) -> bytes:
+    """Write FLY. Raises ResultNotSerializable, ResultTooLarge."""
+    body = encode(event)
+    if len(body) + _AFTER_LENGTH > limit:
+        raise ResultTooLarge("the event has %d bytes; the sidecar takes %d" % (len(body), limit))
+    return frame(FLY, call, body)
+
+
+def error_frame(call: int, error: BaseException) -> bytes:
+    """Write ERROR."""
+    return frame(ERROR, call, json.dumps(describe(error)).encode())
+
+
+def obey(message: Message, value: Any, fly: Callable[[Any], None]) -> Any:
+    """Carry out a verb that a generator yielded; return what the `yield` gives."""
+    verb = value[0] if value else None
+    if verb == "GET" and len(value) == 2:
+        return message.get(value[1])
+    if verb == "SET" and len(value) == 3:
+        return message.set(value[1], value[2])
+    if verb == "DEL" and len(value) == 2:
+        return message.delete(value[1])
+    if verb == "FLY" and len(value) == 2:
+        return fly(value[1])
+    raise ABIError(
+        "a yielded tuple must be ('GET', path), ('SET', path, value), ('DEL', path) or ('FLY', event), not %.200r; "
+        "to send a sequence on, yield a list" % (value,)
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Workers
+
+
+class Control:
+    """A worker's pipe to its supervisor. It says what state it is in; the end of the pipe is the order to stop."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+
+    def fileno(self) -> int:
+        """Return the descriptor that becomes readable when the worker is to stop."""
+        return self._socket.fileno()
+
+    def say(self, state: str, **fields: Any) -> None:
+        """Report "ready", "failed" or "stopping"."""
+        try:
+            self._socket.sendall(json.dumps({"state": state, **fields}).encode() + b"\n")
+        except OSError:
+            pass  # the supervisor is gone, which `stopped` tells as well
+
+    def stopped(self, seconds: float) -> bool:
+        """Wait at most so long for the order to stop; tell whether it came."""
+        return bool(self._poll.poll(seconds * 1000))
+
+
+class SyncWorker:
+    """Calls a plain function or a generator, one call after the other, on a blocking socket."""
+
+    def __init__(self, settings: Settings, handler: Handler, control: Control) -> None:
+        self.settings = settings
+        self.handler = handler
+        self.control = control
+        self.credit = 1 + settings.pipeline
+        self.queue: Deque[Queued] = deque()
+        self.limits = Limits(b'{"protocol": 1}')
+        self._loop: Optional[asyncio.AbstractEventLoop] = None
+        self._socket: Optional[socket.socket] = None
+        self._frames = Frames()
+        self._out: List[bytes] = []
+        self._poll = select.poll()
+        # Frames are written whole: FLY may come from any thread of the handler.
+        self._lock = _thread.allocate_lock()
+
+    def run(self) -> None:
+        """Serve until the supervisor says stop. Raises StartError."""
+        self.handler.create()
+        self.run_hook("start")
+        self.control.say("ready")
+        # What was loaded until now lives as long as the process: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        delay = CONNECT_DELAY
+        while not self.control.stopped(0):
+            if not self._connect():
+                if self.control.stopped(delay):
+                    break
+                delay = min(delay * 2, CONNECT_DELAY_CAP)
+                continue
+            delay = CONNECT_DELAY
+            try:
+                self._serve()
+            except (OSError, ProtocolError) as error:
+                log.warning("the link to the sidecar broke", error=str(error))
+            self._disconnect()
+        self.control.say("stopping")
+        self.run_hook("stop")
+
+    def run_hook(self, name: str) -> None:
+        """Run the handler's start or stop hook. Raises StartError."""
+        try:
+            answer = self.handler.hook(name)
+            if hasattr(answer, "__await__"):
+                self.await_(answer)
+        except BaseException as error:
+            raise self.handler.hook_failed(name, error) from error
+
+    def await_(self, awaitable: Any) -> Any:
+        """Run what an async hook or an async batch handler returned."""
+        import asyncio
+
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(self._loop)
+
+        async def wait() -> Any:
+            return await awaitable
+
+        return self._loop.run_until_complete(wait())
+
+    # -- the link
+
+    def _connect(self) -> bool:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(HANDSHAKE_SECONDS)
+            sock.connect(self.settings.socket_path)
+            sock.sendall(_hello(self.settings, role="worker", kind=self.handler.kind, credit=self.credit))
+            self._frames = Frames()
+            found: List[Tuple[int, int, bytes]] = []
+            while not found:
+                data = sock.recv(READ_BYTES)
+                if not data:
+                    raise ProtocolError("the sidecar hung up before its WELCOME")
+                found = self._frames.feed(data)
+            self.limits = _welcomed(found[0])
+            sock.settimeout(None)
+        except (OSError, ValueError, ProtocolError) as error:
+            log.debug("cannot connect to the sidecar", path=self.settings.socket_path, error=str(error))
+            sock.close()
+            return False
+        self._socket = sock
+        _close_in_children(sock)
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+        self._poll.register(self.control, select.POLLIN)
+        self._take(found[1:])
+        return True
+
+    def _disconnect(self) -> None:
+        """Forget the link and all that came over it: the sidecar gives these calls to somebody else."""
+        with self._lock:
+            if self._socket is not None:
+                self._socket.close()
+            self._socket = None
+        self.queue.clear()
+        self._out.clear()
+
+    def _read(self) -> None:
+        """Take in what the socket has. Raises OSError when it has ended."""
+        assert self._socket is not None
+        data = self._socket.recv(self._frames.wanted)
+        if not data:
+            raise ConnectionResetError("closed by the sidecar")
+        self._take(self._frames.feed(data))
+
+    def _take(self, found: List[Tuple[int, int, bytes]]) -> None:
+        for kind, call, body in found:
+            if kind == CALL:
+                meta, payload = split_call(body)
+                self.queue.append((call, meta, payload))
+            elif kind == CANCEL:
+                self._cancel(call)
+            elif kind == PING:
+                self._out.append(frame(PONG))
+            else:
+                raise ProtocolError("a frame of type %d from the sidecar" % kind)
+
+    def _cancel(self, call: int) -> None:
+        """Drop a call that has not begun. One that has cannot be stopped here; the sidecar has the process replaced."""
+        waiting = [item for item in self.queue if item[0] != call]
+        if len(waiting) < len(self.queue):
+            self.queue.clear()
+            self.queue.extend(waiting)
+            self._out.append(error_frame(call, Canceled("cancelled before it began")))
+
+    def send_now(self, data: bytes) -> None:
+        """Write a frame at once, from any thread; without a link it is dropped."""
+        with self._lock:
+            if self._socket is not None:
+                try:
+                    self._socket.sendall(data)
+                except OSError:
+                    pass  # the main loop meets the same error
+
+    def flush(self) -> None:
+        """Write what has gathered. Raises OSError."""
+        out = self._out
+        if out:
+            data = out[0] if len(out) == 1 else b"".join(out)
+            out.clear()
+            with self._lock:
+                assert self._socket is not None
+                self._socket.sendall(data)
+
+    # -- the calls
+
+    def _serve(self) -> None:
+        """Call the handler for whatever comes, until the link ends (OSError) or the supervisor says stop."""
+        queue, control = self.queue, self.control.fileno()
+        while True:
+            while queue:
+                began = time.perf_counter()
+                self.work()
+                # A result never waits for the call after it: that one may take long.
+                self.flush()
+                if time.perf_counter() - began > LONG_CALL_SECONDS and queue and self._poll.poll(0):
+                    if self.control.stopped(0):
+                        return
+                    self._read()
+            self.flush()
+            for descriptor, _ in self._poll.poll(self.patience()):
+                if descriptor == control:
+                    return
+                self._read()
+
+    def patience(self) -> Optional[float]:
+        """Return how long to wait for the socket, in milliseconds; None is for ever."""
+        return None
+
+    def work(self) -> None:
+        """Do what is first in the queue; leave the answer in the outgoing list."""
+        call, meta, payload = self.queue.popleft()
+        handler = self.handler
+        try:
+            value = decode(payload)
+            if handler.flavour == "plain":
+                if handler.context_name is None:
+                    result = handler.function(value)
+                    message = None
+                else:
+                    message = Message(meta, self.limits.call)
+                    result = handler.function(value, **{handler.context_name: self._context(call, message)})
+                if not hasattr(result, "send"):
+                    changes = b"" if message is None else message.changes()
+                    answer = (
+                        frame(END, call)
+                        if result is None
+                        else result_frame(RESULT, call, changes, encode(result), self.limits.frame)
+                    )
+                    self._out.append(answer)
+                    return
+                # A plain function that returns a generator, as some decorators make of one.
+                message = message or Message(meta, self.limits.call)
+            else:
+                message = Message(meta, self.limits.call)
+                result = self._begin(call, value, message)
+            self._drive(call, result, message)
+            self._out.append(frame(END, call))
+        except BaseException as error:
+            self._out.append(error_frame(call, error))
+
+    def _begin(self, call: int, value: Any, message: Message) -> Any:
+        name = self.handler.context_name
+        if name is None:
+            return self.handler.function(value)
+        return self.handler.function(value, **{name: self._context(call, message)})
+
+    def _context(self, call: int, message: Message) -> Context:
+        def fly(event: Any) -> None:
+            self.send_now(fly_frame(call, event, self.limits.frame))
+
+        return Context(message, fly)
+
+    def _drive(self, call: int, generator: Any, message: Message) -> None:
+        """Run a generator to its end; what it yields is a verb, a result, or nothing."""
+        if hasattr(generator, "cr_code"):
+            generator.close()
+            raise TypeError("the handler returned a coroutine; declare it with `async def`")
+
+        def fly(event: Any) -> None:
+            self.send_now(fly_frame(call, event, self.limits.frame))
+
+        reply: Any = None
+        problem: Optional[BaseException] = None
+        while True:
+            try:
+                value = generator.send(reply) if problem is None else generator.throw(problem)
+            except StopIteration:
+                return
+            reply = problem = None
+            if value is None:
+                continue
+            try:
+                if type(value) is tuple:
+                    reply = obey(message, value, fly)
+                else:
+                    chunk = result_frame(CHUNK, call, message.changes(), encode(value), self.limits.frame)
+                    self.send_now(chunk)
+            except Exception as error:
+                # Raised at the handler's own `yield`, which is then the last line of the traceback.
+                problem = error.with_traceback(None)
+
+
+def _welcomed(found: Tuple[int, int, bytes]) -> Limits:
+    kind, _, body = found
+    if kind == WELCOME:
+        return Limits(body)
+    if kind == REFUSED:
+        message = json.loads(body).get("message", "")
+        log.error("the sidecar refused this runtime", reason=message)
+        raise ProtocolError("refused: %s" % message)
+    raise ProtocolError("a frame of type %d where WELCOME was due" % kind)
+
+
+_not_for_children: List[socket.socket] = []
+
+
+def _close_in_children(sock: socket.socket) -> None:
+    """Keep processes that the handler forks from holding the link open after this one has died."""
+    if not _not_for_children:
+        os.register_at_fork(after_in_child=lambda: [one.close() for one in _not_for_children] and None)
+    _not_for_children[:] = [sock]
+
+
+class BatchWorker(SyncWorker):
+    """Calls a handler that takes a list of payloads and returns a list of results."""
+
+    def __init__(self, settings: Settings, handler: Handler, control: Control) -> None:
+        super().__init__(settings, handler, control)
+        self.credit = settings.batch_size + settings.pipeline
+        self._due: Optional[float] = None
+
+    def patience(self) -> Optional[float]:
+        """Wait no longer than the oldest payload may."""
+        return None if self._due is None else max(0.0, (self._due - time.monotonic()) * 1000)
+
+    def _serve(self) -> None:
+        queue, size, control = self.queue, self.settings.batch_size, self.control.fileno()
+        while True:
+            now = time.monotonic()
+            if queue and self._due is None:
+                self._due = now + self.settings.batch_wait
+            if len(queue) >= size or (self._due is not None and now >= self._due):
+                self._due = None
+                if queue:
+                    self.work()
+            self.flush()
+            if len(queue) >= size:
+                continue
+            for descriptor, _ in self._poll.poll(self.patience()):
+                if descriptor == control:
+                    return
+                self._read()
+
+    def work(self) -> None:
+        """Run one batch; every call of it gets an answer of its own."""
+        calls: List[int] = []
+        values: List[Any] = []
+        messages: List[Message] = []
+        while self.queue and len(calls) < self.settings.batch_size:
+            call, meta, payload = self.queue.popleft()
+            try:
+                values.append(decode(payload))
+            except InvalidPayload as error:
+                self._out.append(error_frame(call, error))
+                continue
+            calls.append(call)
+            messages.append(Message(meta, self.limits.call))
+        if not calls:
+            return
+        try:
+            results = self._results(calls, values, messages)
+        except BaseException as error:
+            self._out.extend(error_frame(call, error) for call in calls)
+            return
+        for call, message, result in zip(calls, messages, results):
+            self._out.append(self._answer(call, message, result))
+
+    def _results(self, calls: List[int], values: List[Any], messages: List[Message]) -> List[Any]:
+        name, expected = self.handler.context_name, len(values)
+        if name is None:
+            results = self.handler.function(values)
+        else:
+            contexts = [self._context(call, message) for call, message in zip(calls, messages)]
+            results = self.handler.function(values, **{name: contexts})
+        if hasattr(results, "__await__"):
+            results = self.await_(results)
+        if hasattr(results, "tolist") and hasattr(results, "dtype"):
+            results = results.tolist()
+        if not isinstance(results, (list, tuple)) or len(results) != expected:
+            got = len(results) if isinstance(results, (list, tuple)) else "a " + type(results).__name__
+            raise TypeError("a batch handler returns a list with one result for each payload: %d, not %s" % (expected, got))
+        return list(results)
+
+    def _answer(self, call: int, message: Message, result: Any) -> bytes:
+        """Write one result; an exception in the list fails the call it stands for, None ends it."""
+        if isinstance(result, BaseException):
+            return error_frame(call, result)
+        if result is None:
+            return frame(END, call)
+        try:
+            return result_frame(RESULT, call, message.changes(), encode(result), self.limits.frame)
+        except (ResultNotSerializable, ResultTooLarge) as error:
+            return error_frame(call, error)
+
+
+class AsyncLink:
+    """An async worker's connection, an `asyncio.Protocol`, and the calls that run for it."""
+
+    def __init__(self, worker: AsyncWorker) -> None:
+        self.worker = worker
+        self.limits: Optional[Limits] = None
+        self.calls: Dict[int, asyncio.Task[None]] = {}
+        self.canceled: Dict[int, bool] = {}
+        self.lost: asyncio.Future[None] = worker.loop.create_future()
+        self.welcomed: asyncio.Future[None] = worker.loop.create_future()
+        self._transport: Optional[asyncio.Transport] = None
+        self._frames = Frames()
+        self._out: List[bytes] = []
+        self._thread = _thread.get_ident()
+        self._resumed: Optional[asyncio.Future[None]] = None
+
+    # -- asyncio.Protocol
+
+    def connection_made(self, transport: Any) -> None:
+        """Introduce this worker."""
+        self._transport = transport
+        worker = self.worker
+        _close_in_children(transport.get_extra_info("socket")._sock)
+        self.write(_hello(worker.settings, role="worker", kind=worker.handler.kind, credit=worker.credit))
+
+    def data_received(self, data: bytes) -> None:
+        """Handle every frame that is complete."""
+        try:
+            for found in self._frames.feed(data):
+                if self.limits is None:
+                    self.limits = _welcomed(found)
+                    self.welcomed.set_result(None)
+                else:
+                    self._take(*found)
+        except (ProtocolError, ValueError) as error:
+            log.warning("the link to the sidecar broke", error=str(error))
+            self.close()
+
+    def eof_received(self) -> bool:
+        """Let the transport close."""
+        return False
+
+    def pause_writing(self) -> None:
+        """Make generators wait: the sidecar takes no more for now."""
+        self._resumed = self.worker.loop.create_future()
+
+    def resume_writing(self) -> None:
+        """Let generators go on."""
+        if self._resumed is not None:
+            self._resumed.set_result(None)
+            self._resumed = None
+
+    def connection_lost(self, error: Optional[Exception]) -> None:
+        """Cancel what runs: nobody waits for it any more."""
+        self._transport = None
+        self.resume_writing()
+        for task in self.calls.values():
+            task.cancel()
+        for future in (self.lost, self.welcomed):
+            if not future.done():
+                future.set_result(None)
+
+    # -- out
+
+    def close(self) -> None:
+        """Hang up."""
+        self._flush()
+        if self._transport is not None:
+            self._transport.close()
+
+    def write(self, data: bytes) -> None:
+        """Write at the end of this turn of the loop, together with what else is written in it."""
+        if not self._out:
+            self.worker.loop.call_soon(self._flush)
+        self._out.append(data)
+
+    def _flush(self) -> None:
+        if self._out and self._transport is not None:
+            self._transport.write(b"".join(self._out))
+        self._out.clear()
+
+    async def writable(self) -> None:
+        """Wait while the sidecar takes nothing."""
+        if self._resumed is not None:
+            await self._resumed
+
+    def fly(self, call: int, event: Any) -> None:
+        """Write FLY, from any thread."""
+        assert self.limits is not None
+        data = fly_frame(call, event, self.limits.frame)
+        if _thread.get_ident() == self._thread:
+            self.write(data)
+        else:
+            self.worker.loop.call_soon_threadsafe(self.write, data)
+
+    # -- in
+
+    def _take(self, kind: int, call: int, body: bytes) -> None:
+        if kind == CALL:
+            meta, payload = split_call(body)
+            self.calls[call] = self.worker.loop.create_task(self._call(call, meta, payload))
+        elif kind == CANCEL:
+            task = self.calls.get(call)
+            if task is not None:
+                self.canceled[call] = True
+                task.cancel()
+        elif kind == PING:
+            self.write(frame(PONG))
+        else:
+            raise ProtocolError("a frame of type %d from the sidecar" % kind)
+
+    async def _call(self, call: int, meta: bytes, payload: bytes) -> None:
+        assert self.limits is not None
+        handler = self.worker.handler
+        try:
+            value = decode(payload)
+            message = Message(meta, self.limits.call)
+            if handler.context_name is None:
+                result = handler.function(value)
+            else:
+                context = Context(message, lambda event: self.fly(call, event))
+                result = handler.function(value, **{handler.context_name: context})
+            if hasattr(result, "__await__"):
+                result = await result
+            if hasattr(result, "asend"):
+                await self._drive(call, result, message)
+                result = None
+            if result is None:
+                answer = frame(END, call)
+            else:
+                answer = result_frame(RESULT, call, message.changes(), encode(result), self.limits.frame)
+        except BaseException as error:
+            asked = call in self.canceled and _is(error, "asyncio", "CancelledError")
+            answer = error_frame(call, Canceled("cancelled by the sidecar") if asked else error)
+        self.canceled.pop(call, None)
+        del self.calls[call]
+        self.write(answer)
+
+    async def _drive(self, call: int, generator: Any, message: Message) -> None:
+        """Run an async generator to its end, as `SyncWorker._drive` does with a generator."""
+        assert self.limits is not None
+        reply: Any = None
+        problem: Optional[BaseException] = None
+        try:
+            while True:
+                try:
+                    value = await (generator.asend(reply) if problem is None else generator.athrow(problem))
+                except StopAsyncIteration:
+                    return
+                reply = problem = None
+                if value is None:
+                    continue
+                try:
+                    if type(value) is tuple:
+                        reply = obey(message, value, lambda event: self.fly(call, event))
+                    else:
+                        self.write(result_frame(CHUNK, call, message.changes(), encode(value), self.limits.frame))
+                except Exception as error:
+                    problem = error.with_traceback(None)
+                await self.writable()
+        finally:
+            await generator.aclose()
+
+
+class AsyncWorker:
+    """Calls an async function or async generator; all calls run side by side on one event loop, for the process's life."""
+
+    def __init__(self, settings: Settings, handler: Handler, control: Control) -> None:
+        import asyncio
+
+        self.settings = settings
+        self.handler = handler
+        self.control = control
+        self.credit = settings.async_concurrency
+        # Before Python 3.10 objects made while the handler was imported belong to the thread's default loop.
+        self.loop = asyncio.new_event_loop() if sys.version_info >= (3, 10) else asyncio.get_event_loop()
+        asyncio.set_event_loop(self.loop)
+        self._asyncio = asyncio
+
+    def run(self) -> None:
+        """Serve until the supervisor says stop. Raises StartError."""
+        main = self.loop.create_task(self._main())
+        while True:
+            try:
+                self.loop.run_until_complete(main)
+                break
+            except (SystemExit, KeyboardInterrupt) as error:
+                if main.done():
+                    raise
+                log.warning("a task of the handler tried to end the process", error=_type_name(type(error)))
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.close()
+
+    async def _main(self) -> None:
+        self.handler.create()
+        await self._hook("start")
+        self.control.say("ready")
+        gc.collect()
+        gc.freeze()
+        stop: asyncio.Future[None] = self.loop.create_future()
+        self.loop.add_reader(self.control.fileno(), lambda: stop.done() or stop.set_result(None))
+        delay = CONNECT_DELAY
+        while not stop.done():
+            link = await self._connect()
+            if link is None:
+                await self._asyncio.wait([stop], timeout=delay)
+                delay = min(delay * 2, CONNECT_DELAY_CAP)
+                continue
+            delay = CONNECT_DELAY
+            await self._asyncio.wait([stop, link.lost], return_when=self._asyncio.FIRST_COMPLETED)
+            tasks = list(link.calls.values())
+            if tasks:
+                await self._asyncio.wait(tasks)
+            link.close()
+        self.loop.remove_reader(self.control.fileno())
+        self.control.say("stopping")
+        await self._hook("stop")
+
+    async def _connect(self) -> Optional[AsyncLink]:
+        link = AsyncLink(self)
+        try:
+            # Any object with a protocol's methods will do; the class itself is not imported for it.
+            factory: Any = lambda: link  # noqa: E731  typed so on purpose
+            await self.loop.create_unix_connection(factory, self.settings.socket_path)
+            await self._asyncio.wait([link.welcomed], timeout=HANDSHAKE_SECONDS)
+        except OSError as error:
+            log.debug("cannot connect to the sidecar", path=self.settings.socket_path, error=str(error))
+            return None
+        if link.limits is None:
+            link.close()
+            return None
+        return link
+
+    async def _hook(self, name: str) -> None:
+        try:
+            answer = self.handler.hook(name)
+            if hasattr(answer, "__await__"):
+                await answer
+        except BaseException as error:
+            raise self.handler.hook_failed(name, error) from error
+
+
+def work(settings: Settings, sock: socket.socket) -> int:
+    """Be a worker; return the exit status."""
+    control = Control(sock)
+    _leave_signals_to_the_supervisor()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(line_buffering=True)
+    try:
+        _make_search_path(settings)
+        handler = Handler(settings.handler, batch=settings.batch_size > 1)
+        kind: Any = {"sync": SyncWorker, "async": AsyncWorker, "batch": BatchWorker}[handler.kind]
+        kind(settings, handler, control).run()
+    except StartError as error:
+        cause = error.__cause__
+        trace = "" if cause is None else _traceback(cause)
+        name = _type_name(type(cause)) if cause is not None else "HandlerNotFound"
+        control.say("failed", error={"type": name, "message": _message(error), "traceback": trace})
+        return 1
+    return 0
+
+
+def _make_search_path(settings: Settings) -> None:
+    """Put the handler's folders first, and take ours out: it was there only because this file was started."""
+    ours = os.path.dirname(os.path.abspath(__file__))
+    if sys.path and os.path.abspath(sys.path[0] or ".") == ours:
+        del sys.path[0]
+    sys.path[:0] = [os.path.abspath(path) for path in settings.handler_path if path]
+
+
+def _leave_signals_to_the_supervisor() -> None:
+    """Ignore SIGTERM and SIGINT, which go to a whole process group, in this process but not in those it starts."""
+    own = os.getpid()
+
+    def ignore(number: int, _: Optional[FrameType]) -> None:
+        if os.getpid() != own:  # forked by the handler, for instance by multiprocessing
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    # Not SIG_IGN: programs started by the handler would inherit it, and could not be terminated.
+    signal.signal(signal.SIGTERM, ignore)
+    signal.signal(signal.SIGINT, ignore)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The supervisor
+
+
+class Slot:
+    """The place of one worker process."""
+
+    def __init__(self) -> None:
+        self.pid = 0
+        self.control: Optional[socket.socket] = None
+        self.ready = False
+        self.failure: Optional[Dict[str, str]] = None
+        self.started = 0.0
+        self.due: Optional[float] = 0.0
+        """When to start the worker (monotonic); None while it lives."""
+        self.short_lives = 0
+        self.replaced = False
+        self.kill_at: Optional[float] = None
+        self._said = b""
+
+    def listen(self) -> None:
+        """Take in what the worker said."""
+        while self.control is not None:
+            try:
+                data = self.control.recv(65_536)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self.control.close()
+                self.control = None
+                return
+            *lines, self._said = (self._said + data).split(b"\n")
+            for line in lines:
+                self._heard(json.loads(line))
+
+    def _heard(self, said: Dict[str, Any]) -> None:
+        if said["state"] == "ready":
+            self.ready = True
+        elif said["state"] == "failed":
+            self.failure = said["error"]
+        elif self.kill_at is None:
+            self.kill_at = time.monotonic() + STOP_SECONDS
+
+    def begin(self, pid: int, control: socket.socket, now: float) -> None:
+        """Note the new worker."""
+        self.pid, self.control, self.started, self.due = pid, control, now, None
+        self.ready, self.failure, self.replaced, self.kill_at, self._said = False, None, False, None, b""
+
+    def died(self, now: float) -> None:
+        """Decide when the next one starts: at once, unless the last ones died young."""
+        self.listen()
+        if self.control is not None:
+            self.control.close()
+            self.control = None
+        self.pid = 0
+        if self.replaced:
+            self.due = now
+            return
+        if now - self.started >= SHORT_LIFE:
+            self.short_lives = 0
+        delay = RESTART_DELAY * 2.0 ** (self.short_lives - 1) if self.short_lives else 0.0
+        self.due = now + min(delay, RESTART_DELAY_CAP)
+        self.short_lives = min(self.short_lives + 1, 16)
+
+
+class BecomeWorker(BaseException):
+    """Raised in a process just forked, so that it leaves the supervisor's loop."""
+
+    def __init__(self, control: socket.socket) -> None:
+        super().__init__()
+        self.control = control
+
+
+class Supervisor:
+    """Keeps workers alive, and speaks with the sidecar about their lives. Never imports the handler."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.slots = [Slot() for _ in range(settings.workers)]
+        self._link: Optional[socket.socket] = None
+        self._frames = Frames()
+        self._out = b""
+        self._welcomed = False
+        self._connect_at, self._connect_delay = 0.0, CONNECT_DELAY
+        self._away_since = time.monotonic()
+        self._failure: Optional[Dict[str, str]] = None
+        self._logged: Tuple[str, float] = ("", 0.0)
+        self._asked = self._draining = self._stopping = False
+        self._wake_read, self._wake_write = socket.socketpair()
+
+    def run(self) -> int:
+        """Serve until the sidecar says DONE; return the exit status. Raises BecomeWorker in the child."""
+        self._catch_signals()
+        log.info("runtime started", handler=self.settings.handler, workers=self.settings.workers)
+        while True:
+            now = time.monotonic()
+            self._reap(now)
+            if self._asked and not self._draining:
+                self._drain()
+            if self._draining and not self._stopping and not self._welcomed and now - self._away_since >= ORPHAN_SECONDS:
+                log.warning("no sidecar to drain for; stopping")
+                self._stop(limit=None)
+            if self._stopping and not any(slot.pid for slot in self.slots):
+                return 0
+            self._start_due(now)
+            self._connect_due(now)
+            self._kill_due(now)
+            self._wait(now)
+
+    def _catch_signals(self) -> None:
+        for end in (self._wake_read, self._wake_write):
+            end.setblocking(False)
+        signal.set_wakeup_fd(self._wake_write.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, self._ask)
+        signal.signal(signal.SIGINT, self._ask)
+
+    def _ask(self, number: int, _: Optional[FrameType]) -> None:
+        self._asked = True
+
+    def _wait(self, now: float) -> None:
+        """Sleep until something happens or falls due."""
+        poll = select.poll()
+        poll.register(self._wake_read, select.POLLIN)
+        if self._link is not None:
+            poll.register(self._link, select.POLLIN | (select.POLLOUT if self._out else 0))
+        talkers = {slot.control.fileno(): slot for slot in self.slots if slot.control is not None}
+        for descriptor in talkers:
+            poll.register(descriptor, select.POLLIN)
+        times = [slot.due for slot in self.slots if slot.due is not None and not self._stopping]
+        times += [slot.kill_at for slot in self.slots if slot.kill_at is not None and slot.pid]
+        if self._link is None:
+            times.append(self._connect_at)
+        if self._draining and not self._welcomed and not self._stopping:
+            times.append(self._away_since + ORPHAN_SECONDS)
+        timeout = None if not times else max(0.0, min(times) - now) * 1000 + 1
+        for descriptor, _ in poll.poll(timeout):
+            if descriptor == self._wake_read.fileno():
+                self._wake_read.recv(4096)
+            elif descriptor in talkers:
+                talkers[descriptor].listen()
+            elif self._link is not None and descriptor == self._link.fileno():
+                self._converse()
+        if self._failure is not None and all(slot.ready for slot in self.slots):
+            self._failure = None
+
+    # -- workers
+
+    def _start_due(self, now: float) -> None:
+        for slot in self.slots:
+            if slot.due is not None and slot.due <= now and not self._stopping:
+                self._start(slot, now)
+
+    def _start(self, slot: Slot, now: float) -> None:
+        ours, theirs = socket.socketpair()
+        signals = (signal.SIGTERM, signal.SIGINT)
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                self._become_worker(ours)
+                raise BecomeWorker(theirs)
+        except OSError as error:
+            ours.close()
+            log.error("cannot start a worker", error=str(error))
+            slot.due = now + RESTART_DELAY_CAP
+            return
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+        theirs.close()
+        ours.setblocking(False)
+        slot.begin(pid, ours, now)
+
+    def _become_worker(self, control: socket.socket) -> None:
+        """Close, in the new process, what belongs to the supervisor."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        _leave_signals_to_the_supervisor()
+        control.close()
+        self._wake_read.close()
+        self._wake_write.close()
+        if self._link is not None:
+            self._link.close()
+        for slot in self.slots:
+            # Another worker's pipe, kept open here, would hide the supervisor's death from that worker.
+            if slot.control is not None:
+                slot.control.close()
+
+    def _reap(self, now: float) -> None:
+        """Collect every child that has ended; as process 1 also those that lost their parents."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            for slot in self.slots:
+                if slot.pid == pid:
+                    slot.died(now)
+                    if not self._stopping:
+                        self._mourn(slot, pid, status, now)
+
+    def _mourn(self, slot: Slot, pid: int, status: int, now: float) -> None:
+        """Say that a worker has ended, and tell the sidecar if it never got ready."""
+        how = _ending(status)
+        if slot.replaced:
+            log.info("worker replaced", worker=pid)
+            return
+        if slot.failure is None and slot.ready:
+            log.error("a worker ended: %s; starting another" % how, worker=pid, delay_s=round((slot.due or now) - now, 3))
+            return
+        failure = slot.failure or {
+            "type": "RuntimeCrashed",
+            "message": "the process ended while it loaded handler %r: %s" % (self.settings.handler, how),
+            "traceback": "",
+        }
+        self._failure = failure
+        # Several workers fail alike and at once: people need one line of it.
+        if failure["message"] != self._logged[0] or now - self._logged[1] > 5.0:
+            fields = {"traceback": failure["traceback"]} if failure["traceback"] else {}
+            log.error(failure["message"], retry_in_s=round((slot.due or now) - now, 3), **fields)
+            self._logged = (failure["message"], now)
+        self._send(FAILED, failure)
+
+    def _kill_due(self, now: float) -> None:
+        for slot in self.slots:
+            if slot.pid and slot.kill_at is not None and slot.kill_at <= now:
+                log.warning("a worker did not stop in time; killing it", worker=slot.pid)
+                slot.kill_at = None
+                _kill(slot.pid)
+
+    def _replace(self, pid: Any) -> None:
+        for slot in self.slots:
+            if slot.pid and slot.pid == pid:
+                slot.replaced = True
+                _kill(pid)
+                return
+        log.debug("asked to replace a process that is not a worker", worker=pid)
+
+    # -- the end
+
+    def _drain(self) -> None:
+        self._draining = True
+        log.info("asked to stop; serving until the sidecar says that nothing is left")
+        self._send(DRAIN)
+
+    def _stop(self, limit: Optional[float]) -> None:
+        """Have the workers end, by closing their pipes; within `limit` seconds, or as soon as no call runs."""
+        self._stopping = True
+        for slot in self.slots:
+            if not slot.pid:
+                continue
+            if limit is not None:
+                slot.kill_at = time.monotonic() + limit
+            if not slot.ready:
+                _kill(slot.pid)  # still loading: there is nothing to stop yet
+            elif slot.control is not None:
+                slot.control.shutdown(socket.SHUT_WR)
+
+    # -- the link
+
+    def _connect_due(self, now: float) -> None:
+        if self._link is not None or now < self._connect_at or self._stopping:
+            return
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        try:
+            sock.connect(self.settings.socket_path)
+        except OSError as error:
+            sock.close()
+            log.debug("cannot connect to the sidecar", path=self.settings.socket_path, error=str(error))
+            self._try_later(now)
+            return
+        self._link, self._frames, self._out = sock, Frames(), _hello(self.settings, role="supervisor")
+        self._write()
+
+    def _try_later(self, now: float) -> None:
+        self._connect_at = now + self._connect_delay
+        self._connect_delay = min(self._connect_delay * 2, CONNECT_DELAY_CAP)
+
+    def _hang_up(self, why: str) -> None:
+        if self._link is not None:
+            self._link.close()
+        self._link = None
+        if self._welcomed:
+            self._welcomed = False
+            self._away_since = time.monotonic()
+        if not self._stopping:
+            log.debug("the supervisor's link to the sidecar ended", reason=why)
+        self._try_later(time.monotonic())
+
+    def _converse(self) -> None:
+        assert self._link is not None
+        try:
+            data = self._link.recv(self._frames.wanted)
+            if not data:
+                self._hang_up("closed by the sidecar")
+                return
+            for kind, _, body in self._frames.feed(data):
+                self._handle(kind, body)
+        except BlockingIOError:
+            pass
+        except (OSError, ValueError, ProtocolError) as error:
+            self._hang_up(str(error))
+            return
+        self._write()
+
+    def _handle(self, kind: int, body: bytes) -> None:
+        if not self._welcomed:
+            _welcomed((kind, 0, body))
+            self._welcomed = True
+            self._connect_delay = CONNECT_DELAY
+            if self._failure is not None:
+                self._send(FAILED, self._failure)
+            if self._draining:
+                self._send(DRAIN)
+        elif kind == PING:
+            self._send(PONG)
+        elif kind == DONE:
+            log.info("the sidecar is done; stopping")
+            self._stop(STOP_SECONDS)
+        elif kind == REPLACE:
+            self._replace(json.loads(body).get("pid"))
+        else:
+            raise ProtocolError("a frame of type %d from the sidecar" % kind)
+
+    def _send(self, kind: int, body: Optional[Dict[str, Any]] = None) -> None:
+        if self._welcomed:
+            self._out += frame(kind, 0, b"" if body is None else json.dumps(body).encode())
+            self._write()
+
+    def _write(self) -> None:
+        if self._link is None or not self._out:
+            return
+        try:
+            self._out = self._out[self._link.send(self._out) :]
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._hang_up(str(error))
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def _ending(status: int) -> str:
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        hint = " (out of memory?)" if number == signal.SIGKILL else ""
+        return "killed by %s%s" % (signal.Signals(number).name, hint)
+    return "exit status %d" % os.WEXITSTATUS(status)
+
+
+def main() -> int:
+    """Run the runtime; return the exit status: 0 after a drain, 2 when the settings are wrong."""
+    try:
+        settings = Settings(os.environ)
+    except SettingsError as error:
+        for problem in error.problems:
+            log.error(problem)
+        return 2
+    log.level = settings.log_level
+    try:
+        return Supervisor(settings).run()
+    except BecomeWorker as child:
+        control = child.control
+    return work(settings, control)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
