@@ -28,6 +28,7 @@ from tests.support.rabbitmq import Broker
 from benchmarks import pods
 from benchmarks.alternative import ALTERNATIVES, IN_FLIGHT, THREADS, Alternative, versions
 from benchmarks.display import Display, table
+from benchmarks.procfs import flush_us
 from benchmarks.rows import Samples, results, select
 
 ROOT = Path(__file__).parent.parent
@@ -47,9 +48,9 @@ class Scale:
     calls: int
 
 
-FULL = Scale(rounds=5, sqlite=20_000, rabbitmq=8_000, calls=30_000)
+FULL = Scale(rounds=5, sqlite=40_000, rabbitmq=10_000, calls=40_000)
 # The memory row speaks of 10,000 hops, so fewer would not do.
-QUICK = Scale(rounds=2, sqlite=10_000, rabbitmq=4_000, calls=10_000)
+QUICK = Scale(rounds=2, sqlite=15_000, rabbitmq=4_000, calls=10_000)
 
 Step = Callable[[], Coroutine[Any, Any, str]]
 
@@ -118,7 +119,9 @@ async def run(kinds: set[str], scale: Scale, console: Console) -> int:
     """Measure `kinds`, print and write the results; return the exit code."""
     failures: list[str] = []
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="asya-bench-")))
+        # Not in /tmp, which is memory on some machines: a flush to it would cost nothing.
+        OUTPUT.mkdir(parents=True, exist_ok=True)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="run-", dir=OUTPUT)))
         url = None
         if "hop.rabbitmq" in kinds:
             if not PEERS.exists():
@@ -143,8 +146,8 @@ async def run(kinds: set[str], scale: Scale, console: Console) -> int:
                     display.end(f"{name}: {figure}")
         found = results(bench.samples)
         _write(found, bench, scale, failures)
-    machine = f"{os.cpu_count()} CPUs shared with whatever else runs, Python {platform.python_version()}"
-    console.print(table(found, f"median of {scale.rounds} rounds; {machine}; build/bench/results.json"))
+    note = f"median of {scale.rounds} rounds · {os.cpu_count()} CPUs, shared with whatever else runs · Python"
+    console.print(table(found, f"{note} {platform.python_version()} · the same in build/bench/results.json"))
     for failure in failures:
         console.print(f"[red]FAILED[/] {failure}", highlight=False)
     return 1 if failures else 0
@@ -152,11 +155,11 @@ async def run(kinds: set[str], scale: Scale, console: Console) -> int:
 
 def _write(found: dict[str, Any], bench: Bench, scale: Scale, failures: list[str]) -> None:
     """results.json holds the rows and nothing else; what explains them is in details.json."""
-    OUTPUT.mkdir(parents=True, exist_ok=True)
     (OUTPUT / "results.json").write_text(json.dumps(found, indent=2) + "\n")
     details = {
         "python": platform.python_version(),
         "cpus": os.cpu_count(),
+        "disk_flush_us": flush_us(OUTPUT),
         "scale": vars(scale),
         "in_flight": IN_FLIGHT,
         "dramatiq_threads": THREADS,
@@ -184,7 +187,8 @@ def main() -> int:
         if args.rounds < 1:
             parser.error("--rounds must be at least 1")
         scale = Scale(**{**vars(scale), "rounds": args.rounds})
-    return asyncio.run(run(kinds, scale, Console()))
+    console = Console()
+    return asyncio.run(run(kinds, scale, console if console.is_terminal else Console(width=160)))
 
 
 if __name__ == "__main__":

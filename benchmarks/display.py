@@ -62,7 +62,7 @@ def table(results: Mapping[str, Mapping[str, Any]], note: str) -> Table:
         ("row", "left"), ("what", "left"), ("value", "right"), ("spread", "right"), ("goal", "right"),
         ("met", "left"), ("beside it", "left"),
     ):  # fmt: skip
-        shown.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]  # a literal type of rich's
+        shown.add_column(name, justify=justify, overflow="fold", no_wrap=name in ("row", "value"))  # type: ignore[arg-type]  # a literal type of rich's
     for row in ROWS:
         if (found := results.get(row.id)) is None:
             continue

@@ -13,10 +13,10 @@ from tests.support.mesh import Mesh
 from tests.support.processes import until
 
 from asya.settings import load
-from asya.transports.base import Outgoing, QueueSpec, Transport
+from asya.transports.base import Delivery, Outgoing, QueueSpec, Transport
 from asya.transports.registry import open_transport
 from asya.transports.settings import TransportSettings
-from asya.wire import encode, new_envelope
+from asya.wire import Envelope, decode, encode, new_envelope
 from asya.wire.envelope import Raw
 from benchmarks.hops import CountError, Hops, measure
 from benchmarks.payload import payload
@@ -27,7 +27,7 @@ SOURCE, TARGET = "bench", "bench-out"
 QUEUES = (SOURCE, TARGET, "x-sink", "x-sump")
 IN_FLIGHT = 100
 SIDECAR = {"ASYA_CONCURRENCY": str(IN_FLIGHT), "ASYA_PREFETCH": str(IN_FLIGHT), "ASYA_LOG_LEVEL": "warning"}
-RUNTIME = {"ASYA_CREDIT": str(IN_FLIGHT)}
+RUNTIME = {"ASYA_PIPELINE": str(IN_FLIGHT - 1)}
 _CHUNK = 200
 
 
@@ -46,15 +46,40 @@ async def _open(environ: Mapping[str, str]) -> Transport:
     return transport
 
 
-async def _fill(transport: Transport, total: int) -> None:
-    """Put `total` envelopes into the source queue; each has one more actor to visit."""
-    body, sent = Raw(payload()), 0
-    while sent < total:
-        chunk = min(_CHUNK, total - sent)
-        await transport.publish(
-            [Outgoing(SOURCE, encode(new_envelope([SOURCE, TARGET], body, now=time.time()))) for _ in range(chunk)]
+async def _fill(transport: Transport, total: int) -> set[str]:
+    """Put `total` envelopes into the source queue, each with one more actor to visit; return their ids."""
+    body = Raw(payload())
+    envelopes = [new_envelope([SOURCE, TARGET], body, now=time.time()) for _ in range(total)]
+    for start in range(0, total, _CHUNK):
+        await transport.publish([Outgoing(SOURCE, encode(each)) for each in envelopes[start : start + _CHUNK]])
+    return {envelope.id for envelope in envelopes}
+
+
+async def _check_arrived(transport: Transport, sent: set[str], within: float) -> None:
+    """Read every message of the target queue: each that was sent must be there once, with the payload it had."""
+    arrived: list[Envelope] = []
+    wrong: list[str] = []
+    expected = json.loads(payload())
+
+    def on_delivery(delivery: Delivery) -> None:
+        envelope = decode(delivery.body)
+        arrived.append(envelope)
+        if json.loads(bytes(envelope.payload)) != expected or envelope.route.curr != TARGET:
+            wrong.append(envelope.id)
+        transport.complete(delivery).add_done_callback(lambda done: done.result())
+
+    async def all_read() -> bool:
+        return (await transport.depth([TARGET]))[TARGET].backlog == 0
+
+    consumer = await transport.consume(TARGET, _CHUNK, on_delivery)
+    await until(all_read, within=within, what=lambda: f"read {len(arrived)} messages of the target queue", every=0.1)
+    await consumer.close()
+    ids = {envelope.id for envelope in arrived}
+    if wrong or ids != sent or len(arrived) != len(sent):
+        raise CountError(
+            f"of {len(sent)} messages {len(sent - ids)} are lost, {len(arrived) - len(ids)} came twice, "
+            f"{len(ids - sent)} are foreign and {len(wrong)} have another payload or route"
         )
-        sent += chunk
 
 
 async def hop_round(
@@ -70,7 +95,7 @@ async def hop_round(
         return (await transport.depth([SOURCE]))[SOURCE].backlog
 
     try:
-        await _fill(transport, total)
+        sent = await _fill(transport, total)
         if (ready := await left()) != total:
             raise CountError(f"{ready} of {total} messages are in the source queue")
         async with Mesh(folder, environ) as mesh:
@@ -91,6 +116,7 @@ async def hop_round(
         depths = await transport.depth(QUEUES)
         if (counts := {actor: depth.backlog for actor, depth in depths.items() if depth.backlog}) != {TARGET: total}:
             raise CountError(f"after the end the queues hold {counts}, expected {total} in {TARGET}")
+        await _check_arrived(transport, sent, within)
         return PodRound(hops, resident)
     finally:
         await transport.drop(QUEUES)

@@ -32,7 +32,7 @@ ROWS = (
     Row("call.pipelined", "call of the handler, 100 under way", "µs", "less", 15),
     Row("call.sequential", "call of the handler, one after another", "µs", "less", 45),
     Row("start.sidecar", "exec of the sidecar to the handler's first call", "ms", "less", 300),
-    Row("memory.sidecar", "resident memory of the sidecar after 10,000 hops", "MiB", "less", 32),
+    Row("memory.sidecar", "resident memory of the sidecar after 10,000 hops and more", "MiB", "less", 32),
 )
 
 

@@ -114,7 +114,7 @@ class Mesh:
             actor=actor,
             sidecar=Process(
                 f"sidecar {name}",
-                [sys.executable, "-m", "asya_sidecar.main"],
+                [sys.executable, "-m", "asya_sidecar"],
                 environment(self.transport, shared, {"ASYA_ACTOR_NAME": actor}, sidecar or {}),
                 self.folder / f"{name}-sidecar.log",
                 restart=restart,
@@ -124,7 +124,7 @@ class Mesh:
                 [python, str(runtime_file())],
                 environment(
                     shared,
-                    {"ASYA_HANDLER": handler, "PYTHONPATH": os.pathsep.join(map(str, modules))},
+                    {"ASYA_HANDLER": handler, "ASYA_HANDLER_PATH": os.pathsep.join(map(str, modules))},
                     runtime or {},
                 ),
                 self.folder / f"{name}-runtime.log",
