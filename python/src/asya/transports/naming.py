@@ -14,6 +14,8 @@ from typing import Literal
 from asya.errors import TransportError
 
 Style = Literal["underscore", "dash"]
+DELAYS = "asya.delay"
+"""First part of the names of what delays messages, shared by all namespaces; the dot keeps it apart from every queue."""
 
 
 @dataclass(frozen=True, slots=True)

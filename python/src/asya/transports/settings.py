@@ -57,12 +57,12 @@ class RabbitmqSettings:
         default=("localhost",),
         doc="Host, or the hosts of a cluster; they are tried in turn.",
     )
-    port: int = setting(
+    port: int | None = setting(
         "ASYA_RABBITMQ_PORT",
         parse=whole_number(1, 65535),
         expected="a port number",
-        default=5672,
-        doc="Port for hosts that name none.",
+        default=None,
+        doc="Port for hosts that name none; 5672 when absent, 5671 with TLS.",
     )
     username: str = setting("ASYA_RABBITMQ_USERNAME", default="guest", doc="User name.")
     password: str = setting(
@@ -96,14 +96,15 @@ class RabbitmqSettings:
         parse=choice("quorum", "classic"),
         expected="quorum or classic",
         default="quorum",
-        doc="Kind of queue that is declared.",
+        doc="Kind of queue that is declared. Classic queues have no delivery limit and lose dead letters when the broker "
+        "stops at the wrong moment.",
     )
     heartbeat_seconds: float = setting(
         "ASYA_RABBITMQ_HEARTBEAT",
         parse=parse_duration,
         expected=DURATION,
         default=30.0,
-        doc="A connection that is silent for twice this long is taken for dead.",
+        doc="Interval agreed on with the broker; a connection that is silent for three times this long is taken for dead.",
     )
     engine: str = setting(
         "ASYA_RABBITMQ_ENGINE",
@@ -119,6 +120,14 @@ class RabbitmqSettings:
         default=1800.0,
         doc="The broker's own limit for an unacknowledged delivery, where it cannot be set per queue (before 3.12). "
         "A longer actor timeout is refused at start.",
+    )
+    management_url: str | None = setting(
+        "ASYA_RABBITMQ_MANAGEMENT_URL",
+        expected="an http:// or https:// URL",
+        default=None,
+        secret=True,
+        doc="Address of the management API; asked for how many messages are handed out, which AMQP cannot tell. "
+        "Credentials in it beat the connection's.",
     )
     message_bytes: int = setting(
         "ASYA_RABBITMQ_MAX_MESSAGE_BYTES",

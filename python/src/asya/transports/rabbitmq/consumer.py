@@ -1,0 +1,205 @@
+"""Deliveries of one actor's queue, handed out within the credit, through lost connections."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from asya.errors import LeaseLostError, NoDestinationError, TransportError
+from asya.transports.base import Delivery
+from asya.transports.rabbitmq.engine import Arrival, Subscription
+from asya.transports.rabbitmq.session import Backoff, Session
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Token:
+    """Means to settle one delivery, once, on the subscription that it came by."""
+
+    subscription: Subscription
+    tag: int
+    consumer: ActorConsumer
+    settled: bool = False
+
+    def check(self) -> None:
+        """Raise `LeaseLostError` when settling would be void."""
+        if self.settled or not self.subscription.alive:
+            raise LeaseLostError(
+                "the delivery was settled, or its connection is gone and the broker gives it out again"
+            )
+
+    async def settle(self, *, release: bool = False) -> None:
+        """Acknowledge, or give back.
+
+        Raises:
+            LeaseLostError: It had been settled, or the connection is gone.
+        """
+        self.check()
+        self.settled = True
+        try:
+            await (self.subscription.nack(self.tag) if release else self.subscription.ack(self.tag))
+        except TransportError as error:
+            raise LeaseLostError(f"could not settle: {error}") from error
+        finally:
+            self.consumer.settled(self)
+
+
+class ActorConsumer:
+    """One subscription to one queue.
+
+    The broker's prefetch is the credit. It holds per start of the consumer, so after stopping and starting again the
+    broker may send more than is allowed together with what is still out; the rest waits here.
+    `detour` may take an arrival away before anybody sees it, and then settles it itself.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        actor: str,
+        queue: str,
+        credit: int,
+        on_delivery: Callable[[Delivery], None],
+        detour: Callable[[Token, Arrival], bool],
+    ) -> None:
+        self.actor = actor
+        self._session, self._queue = session, queue
+        self._credit = credit
+        self._on_delivery, self._detour = on_delivery, detour
+        self._out: set[Token] = set()
+        self._waiting: deque[tuple[Token, Arrival]] = deque()
+        self._subscription: Subscription | None = None
+        self._changed = asyncio.Event()
+        self._closed = False
+        self._started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Subscribe.
+
+        Raises:
+            NoDestinationError: The queue does not exist.
+            DeniedError: The user may not read it.
+        """
+        self._task = asyncio.create_task(self._run())
+        await self._started
+
+    def set_credit(self, credit: int) -> None:
+        """Allow `credit` unsettled deliveries at once; 0 stops receiving."""
+        if not self._closed and credit != self._credit:
+            self._credit = max(0, credit)
+            self._changed.set()
+            self._hand_out()
+
+    async def close(self) -> None:
+        """Stop receiving; give back what nobody has seen. What is out can still be settled. Idempotent."""
+        self._closed, self._credit = True, 0
+        self._changed.set()
+        task = self._task
+        if task is None:
+            return
+        if self._subscription is None:
+            # Nothing at the broker to put in order, and a cancelled call would do no harm.
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(task)
+        await self._end_when_empty()
+
+    async def release(self) -> None:
+        """After `close`: give back all that is out, and end the channel, which sends whatever is on the way first."""
+        subscription = self._subscription
+        for token in list(self._out):
+            with contextlib.suppress(LeaseLostError):
+                await token.settle(release=True)
+        if subscription is not None:
+            with contextlib.suppress(TransportError):
+                await subscription.close()
+
+    def settled(self, token: Token) -> None:
+        """Note that a delivery is out no more."""
+        self._out.discard(token)
+        self._hand_out()
+        if self._closed and not self._out:
+            self._changed.set()
+
+    async def _run(self) -> None:
+        backoff = Backoff()
+        while not self._closed:
+            try:
+                engine = await self._session.engine()
+                self._subscription = await engine.subscribe(self._queue, self.actor, self._arrived, self._changed.set)
+                await self._keep_in_step(self._subscription, backoff)
+            except TransportError as error:
+                if not self._started.done():
+                    self._started.set_exception(error)
+                    return
+                if isinstance(error, NoDestinationError):
+                    log.warning("%s; trying again", error)
+            if not self._closed:
+                self._void()
+                await backoff.wait()
+
+    async def _keep_in_step(self, subscription: Subscription, backoff: Backoff) -> None:
+        """Make the consumer at the broker follow the credit, until the channel ends or nobody wants it any more."""
+        prefetch = 0
+        while subscription.alive:
+            self._changed.clear()
+            wanted = self._credit
+            if not subscription.running:
+                prefetch = 0
+            if prefetch and wanted != prefetch:
+                await subscription.stop()
+                prefetch = 0
+            if wanted and not prefetch:
+                await subscription.start(wanted)
+                prefetch = wanted
+            if not self._started.done():
+                self._started.set_result(None)
+            backoff.reset()
+            if not self._credit:
+                await self._give_back_waiting()
+            if self._closed:
+                return
+            await self._changed.wait()
+
+    def _arrived(self, arrival: Arrival) -> None:
+        assert self._subscription is not None  # noqa: S101  it is what calls this
+        token = Token(self._subscription, arrival.tag, self)
+        if not self._detour(token, arrival):
+            self._waiting.append((token, arrival))
+            self._hand_out()
+            if not self._credit:
+                self._changed.set()
+
+    def _hand_out(self) -> None:
+        while self._waiting and len(self._out) < self._credit:
+            token, arrival = self._waiting.popleft()
+            self._out.add(token)
+            self._on_delivery(Delivery(arrival.body, self.actor, token, attempts=_attempts(arrival)))
+
+    async def _give_back_waiting(self) -> None:
+        while self._waiting:
+            token, _ = self._waiting.popleft()
+            with contextlib.suppress(LeaseLostError):
+                await token.settle(release=True)
+
+    async def _end_when_empty(self) -> None:
+        if not self._out and self._subscription is not None:
+            with contextlib.suppress(TransportError):
+                await self._subscription.close()
+
+    def _void(self) -> None:
+        """The channel is gone: what was out comes again, and what waited too."""
+        self._subscription = None
+        self._out.clear()
+        self._waiting.clear()
+
+
+def _attempts(arrival: Arrival) -> int:
+    """Quorum queues count returns in a header; classic ones only say that there was one."""
+    count = arrival.headers.get("x-delivery-count")
+    return count + 1 if isinstance(count, int) else 1 + arrival.redelivered

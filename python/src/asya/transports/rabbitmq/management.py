@@ -1,0 +1,77 @@
+"""The management API, for the one number that AMQP cannot tell: how many messages are handed out and not settled."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterable
+from http import HTTPStatus
+
+from asya.errors import ConnectionLostError, DeniedError, SettingsError
+from asya.transports.rabbitmq.address import Address, Trust
+
+_VARIABLE = "ASYA_RABBITMQ_MANAGEMENT_URL"
+ANSWER_SECONDS = 10.0
+
+
+class Management:
+    """Asks one management address. Its numbers are some seconds old: the broker gathers them every 5 s by default."""
+
+    def __init__(self, url: str, address: Address) -> None:
+        """`address` gives the virtual host, and the credentials where `url` holds none.
+
+        Raises:
+            SettingsError: The URL is none.
+        """
+        try:
+            parts = urllib.parse.urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host = port = None
+        if parts.scheme not in {"http", "https"} or not host:
+            raise SettingsError([f"{_VARIABLE} is not an http:// or https:// URL (its value is not shown)"])
+        netloc = f"[{host}]" if ":" in host else host
+        self._base = f"{parts.scheme}://{netloc}{f':{port}' if port else ''}{parts.path.rstrip('/')}"
+        username = urllib.parse.unquote(parts.username) if parts.username else address.username
+        password = urllib.parse.unquote(parts.password) if parts.password else address.password
+        self._login = "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
+        self._trust = (address.trust or Trust()) if parts.scheme == "https" else None
+        self._vhost = urllib.parse.quote(address.vhost, safe="")
+
+    async def unsettled(self, queues: Iterable[str]) -> dict[str, int]:
+        """Return the number per queue; one that is missing, or too new to have been counted, is left out.
+
+        Raises:
+            DeniedError: The user may not use the API.
+            ConnectionLostError: It does not answer.
+        """
+        return await asyncio.to_thread(self._ask, list(queues))
+
+    def _ask(self, queues: list[str]) -> dict[str, int]:
+        context = self._trust.context() if self._trust is not None else None
+        found: dict[str, int] = {}
+        for queue in queues:
+            path = f"/api/queues/{self._vhost}/{urllib.parse.quote(queue, safe='')}?columns=messages_unacknowledged"
+            request = urllib.request.Request(self._base + path, headers={"Authorization": self._login})  # noqa: S310  checked
+            try:
+                with urllib.request.urlopen(request, timeout=ANSWER_SECONDS, context=context) as answer:  # noqa: S310  checked
+                    facts = json.load(answer)
+            except urllib.error.HTTPError as error:
+                with error:
+                    if error.code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+                        raise DeniedError(
+                            f"the management API refuses the user: {error.code} {error.reason}"
+                        ) from error
+                    if error.code != HTTPStatus.NOT_FOUND:
+                        raise ConnectionLostError(f"the management API fails: {error.code} {error.reason}") from error
+            except OSError as error:
+                raise ConnectionLostError(f"the management API does not answer: {error}") from error
+            else:
+                # A queue that has not been counted yet is answered by an empty list.
+                if isinstance(facts, dict) and isinstance(facts.get("messages_unacknowledged"), int):
+                    found[queue] = facts["messages_unacknowledged"]
+        return found
