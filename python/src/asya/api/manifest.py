@@ -51,18 +51,20 @@ def read_manifests(paths: Iterable[Path | str]) -> Manifests:
     for path in given:
         for file in _files(path):
             _read_file(file, manifests)
-    _refuse_duplicates(manifests)
-    if not manifests.actors and not manifests.problems:
-        where = ", ".join(str(path) for path in given) or "nothing given"
-        manifests.problems.append(Problem(file=where, line=1, path="", message=f"no {KIND} in it", expected=KIND))
-    return manifests
+    return _finish(manifests, ", ".join(str(path) for path in given) or "nothing given")
 
 
 def parse_manifests(text: str, *, file: str = "-", is_json: bool = False) -> Manifests:
     """Read manifests from text; `file` names it in problems."""
     manifests = Manifests(files=1)
     _read_text(text, Path(file), manifests, is_json=is_json)
+    return _finish(manifests, file)
+
+
+def _finish(manifests: Manifests, where: str) -> Manifests:
     _refuse_duplicates(manifests)
+    if not manifests.actors and not manifests.problems:
+        manifests.problems.append(Problem(file=where, line=1, path="", message=f"no {KIND} in it", expected=KIND))
     return manifests
 
 
