@@ -1,0 +1,152 @@
+"""A mesh on this machine: `asya up` as a process of its own, and its HTTP interface."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+from demonstration.recording import Trace, read_trace
+
+_PAUSE = 0.1
+START_LIMIT = 30.0
+STOP_LIMIT = 30.0
+FINAL = {"succeeded", "failed", "canceled"}
+
+
+class DemoError(Exception):
+    """The demonstration cannot go on; the text says why and where to look."""
+
+
+class Mesh:
+    """Client of one running `asya up`."""
+
+    def __init__(self, state: Path, log: Path, process: subprocess.Popen[bytes]) -> None:
+        self.state = state
+        self._log = log
+        self._process = process
+        address = self._read_address()
+        self._http = httpx.Client(
+            base_url=address["url"],
+            headers={"Authorization": f"Bearer {address['token']}"},
+            timeout=10,
+            trust_env=False,
+        )
+
+    def send(self, actor: str, payload: object, route: list[str]) -> str:
+        """Send `payload` to `actor` and then along `route`; return the task's id."""
+        answer = self._http.post("/api/v1/mesh/", params={"actor": actor}, json={"payload": payload, "route": route})
+        if answer.status_code != httpx.codes.CREATED:
+            raise DemoError(f"sending to {actor} was refused: {answer.status_code} {answer.text}")
+        return str(answer.json()["id"])
+
+    def task(self, task_id: str) -> dict[str, Any]:
+        """Return a task as the mesh sees it now."""
+        return self._get(f"/api/v1/mesh/{task_id}")
+
+    def trace(self, task_id: str) -> Trace:
+        """Return all hops of a task and of what was made from it."""
+        return read_trace(self._get(f"/api/v1/mesh/{task_id}/trace"))
+
+    def watch(self, task_id: str, *, limit: float) -> Iterator[dict[str, Any]]:
+        """Yield the task again and again until it and all its descendants have ended.
+
+        Raises:
+            DemoError: Not within `limit` seconds, or the mesh stopped.
+        """
+        end = time.monotonic() + limit
+        while True:
+            task = self.task(task_id)
+            yield task
+            if task["status"] in FINAL and not task["children"]["open"]:
+                return
+            self._check(end, f"the work was not done within {limit:.0f} s ({task['children']['open']} messages open)")
+
+    def wait_until_idle(self, actors: set[str], *, limit: float) -> None:
+        """Return when none of `actors` has a replica.
+
+        Raises:
+            DemoError: Not within `limit` seconds, or the mesh stopped.
+        """
+        end = time.monotonic() + limit
+        while True:
+            states = self._get("/api/v1/actors")["actors"]
+            busy = [state["name"] for state in states if state["name"] in actors and state["replicas"]]
+            if not busy:
+                return
+            self._check(end, f"{', '.join(busy)} still had replicas after {limit:.0f} s")
+
+    def close(self) -> None:
+        """Forget the connection."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        """Use as a context, closed at its end."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def _get(self, path: str) -> dict[str, Any]:
+        answer = self._http.get(path)
+        if answer.status_code != httpx.codes.OK:
+            raise DemoError(f"{path} answered {answer.status_code} {answer.text}")
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def _read_address(self) -> dict[str, str]:
+        path = self.state / "api.json"
+        end = time.monotonic() + START_LIMIT
+        while not path.exists():
+            self._check(end, f"`asya up` was not ready within {START_LIMIT:.0f} s")
+        address: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+        return address
+
+    def _check(self, end: float, problem: str) -> None:
+        if self._process.poll() is not None:
+            raise DemoError(
+                f"`asya up` stopped with exit code {self._process.returncode}; its words are in {self._log}"
+            )
+        if time.monotonic() > end:
+            raise DemoError(f"{problem}; see {self._log}")
+        time.sleep(_PAUSE)
+
+
+@contextmanager
+def running(example: Path, state: Path, environment: dict[str, str]) -> Iterator[Mesh]:
+    """Run `asya up` on a folder of manifests, and stop it as Ctrl-C does at the end."""
+    state.mkdir(parents=True)
+    log = state.with_suffix(".log")
+    command = [str(Path(sys.executable).with_name("asya")), "up", str(example), "--state", str(state)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **environment}, start_new_session=True
+        )
+        try:
+            with Mesh(state, log, process) as mesh:
+                yield mesh
+        finally:
+            _stop(process)
+    if process.returncode != 0:
+        raise DemoError(f"`asya up` ended with exit code {process.returncode}; see {log}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+    try:
+        process.wait(STOP_LIMIT)
+    except subprocess.TimeoutExpired:
+        # A process group of its own (start_new_session), so nothing of it stays behind.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
