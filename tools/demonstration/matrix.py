@@ -26,7 +26,7 @@ def mistake(found: Mistake) -> str:
     """Return a picture that was read wrongly, with both digits."""
     squares = "".join(_square(index, value) for index, value in enumerate(found.pixels) if value)
     picture = f'<svg viewBox="0 0 {SIDE} {SIDE}" fill="#fff" role="img" aria-label="a {found.label}">{squares}</svg>'
-    return f"<li>{picture}{found.label} read as <b>{found.answer}</b></li>"
+    return f"<li>{picture}{found.label} → <b>{found.answer}</b></li>"
 
 
 def _square(index: int, value: int) -> str:

@@ -43,7 +43,7 @@ def render(run: PhotosRun, read: DigitsRun) -> str:
         digits_legend=_legend(digits.ACTORS) + BACKLOG,
         digits_replicas=charts.replicas(read.samples, digits.ACTORS),
         confusion=confusion(read.confusion),
-        mistakes_title="Read wrongly" + (f" (the first {len(wrong)})" if len(wrong) < len(read.mistakes) else ""),
+        mistakes_title="Read wrongly" + (f", the first {len(wrong)}" if len(wrong) < len(read.mistakes) else ""),
         mistakes="".join(mistake(found) for found in wrong),
     )
 
@@ -64,7 +64,9 @@ def _facts(run: PhotosRun, read: DigitsRun, hops: list[Hop]) -> list[tuple[str, 
 def _figure(photo: Photo) -> str:
     failed = sum(hop.failed for hop in photo.trace.hops)
     retried = (
-        f'<span class="tag retry">{failed} failed attempt{"s" * (failed > 1)}, tried again</span>' if failed else ""
+        f'<span class="tag retry">failed {"once" if failed == 1 else f"{failed} times"}, tried again</span>'
+        if failed
+        else ""
     )
     with Image.open(photo.after) as after:
         size = after.size
@@ -99,10 +101,10 @@ def _actors(run: PhotosRun, hops: list[Hop]) -> str:
 
 
 def _digits_text(read: DigitsRun) -> str:
-    processes = f"{read.processes} process{'es' if read.processes > 1 else ''}"
+    processes = "One process" if read.processes == 1 else f"Each of {read.processes} processes"
     return (
         f"{read.total} pictures, one message each, in {read.calls} calls of a batch handler. {processes} loaded the "
-        f"model, once each. <b>{read.accuracy:.1%}</b> were read rightly, counted from the checkpoints that "
+        f"model once. <b>{read.accuracy:.1%}</b> were read rightly, counted from the checkpoints that "
         "<code>x-sink</code> wrote; labels never travelled."
     )
 
