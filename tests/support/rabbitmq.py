@@ -180,6 +180,19 @@ class Broker:
         """Make a virtual host that nobody else uses, and return the URL of it."""
         return new_vhost(self.url, self.management_url)
 
+    def set_memory_alarm(self, *, on: bool) -> None:
+        """Make the node believe that it is short of memory, so that it blocks whoever publishes; or end that."""
+        self.control("set_vm_memory_high_watermark", "absolute" if on else "0.4", *(["1MB"] if on else []))
+
+    def control(self, *arguments: str) -> str:
+        """Run rabbitmqctl against this node, and return what it printed."""
+        command = [str(SERVER.with_name("rabbitmqctl")), "--quiet", *arguments]
+        done = subprocess.run(
+            command, env=self._environment(), cwd=self._folder, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
+        return done.stdout
+
     def logs(self) -> str:
         """The node's log, for a failure message."""
         return "\n".join(path.read_text(errors="replace")[-4000:] for path in sorted(self._folder.glob("**/*.log")))

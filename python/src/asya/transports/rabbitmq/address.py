@@ -80,18 +80,20 @@ def addresses(settings: RabbitmqSettings) -> tuple[Address, ...]:
     heartbeat = min(65535, max(1, math.ceil(settings.heartbeat_seconds)))
     if settings.url is not None:
         return _from_url(settings.url, trust, heartbeat)
-    port = settings.port or (TLS_PORT if settings.tls else PORT)
+    hosts = _hosts(settings.hosts, settings.port or (TLS_PORT if settings.tls else PORT), "ASYA_RABBITMQ_HOST")
+    if not hosts:
+        raise SettingsError(["ASYA_RABBITMQ_HOST names no host; expected host names separated by commas"])
     return tuple(
         Address(
             host,
-            number,
+            port,
             settings.username,
             settings.password,
             settings.vhost,
             heartbeat,
             trust if settings.tls else None,
         )
-        for host, number in _hosts(settings.hosts, port, "ASYA_RABBITMQ_HOST")
+        for host, port in hosts
     )
 
 

@@ -1,0 +1,640 @@
+"""What only RabbitMQ can do wrong, on a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiormq
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from tests.support.rabbitmq import Broker, call_management, free_port
+
+from asya.errors import (
+    ConnectionLostError,
+    DeniedError,
+    LeaseLostError,
+    NoDestinationError,
+    RefusedError,
+    TooLargeError,
+    TransportError,
+)
+from asya.transports.base import Consumer, Delivery, Outgoing, QueueSpec, Settle
+from asya.transports.naming import QueueNames
+from asya.transports.rabbitmq import RabbitmqTransport
+from asya.transports.rabbitmq.ladder import DUE_HEADER, Ladder
+from asya.transports.settings import RabbitmqSettings
+
+SOON = 20.0
+"""Seconds within which anything awaited here has to happen."""
+Open = Callable[..., Any]
+_namespaces = (f"ns{number}" for number in itertools.count())
+
+
+class Inbox:
+    """Deliveries in the order they came."""
+
+    def __init__(self) -> None:
+        self.all: list[Delivery] = []
+        self._queue: asyncio.Queue[Delivery] = asyncio.Queue()
+
+    def __call__(self, delivery: Delivery) -> None:
+        self.all.append(delivery)
+        self._queue.put_nowait(delivery)
+
+    async def next(self) -> Delivery:
+        async with asyncio.timeout(SOON):
+            return await self._queue.get()
+
+
+async def until(condition: Callable[[], Any], what: str) -> None:
+    """Wait until a condition holds that nothing tells of."""
+    deadline = time.monotonic() + SOON
+    while not (found := condition()) or (asyncio.iscoroutine(found) and not await found):
+        assert time.monotonic() < deadline, f"not within {SOON} s: {what}"
+        await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def connect(stack: AsyncExitStack) -> Open:
+    """Open a transport that is closed when the test ends; each namespace is used by one test."""
+
+    async def connect(
+        url: str, *actors: str | QueueSpec, namespace: str | None = None, ladder: Ladder | None = None, **settings: Any
+    ) -> RabbitmqTransport:
+        names = QueueNames(namespace or next(_namespaces))
+        transport = RabbitmqTransport(names, RabbitmqSettings(url=url, **settings), ladder)
+        stack.push_async_callback(transport.close)
+        async with asyncio.timeout(SOON):
+            await transport.open()
+        if actors:
+            await transport.declare([QueueSpec(actor) if isinstance(actor, str) else actor for actor in actors])
+        return transport
+
+    return connect
+
+
+@pytest.fixture
+def own_broker(rabbitmq_installed: None) -> Iterator[Broker]:
+    """A node that one test may stop and kill."""
+    with Broker() as broker:
+        yield broker
+
+
+class TestPublishing:
+    async def test_the_unroutable_is_told_from_hundreds_in_flight(self, rabbitmq_url: str, connect: Open) -> None:
+        transport = await connect(rabbitmq_url, "a")
+        actors = ["a" if number % 7 else "gone" for number in range(300)]
+
+        futures = [transport.publish([Outgoing(actor, b"%d" % number)]) for number, actor in enumerate(actors)]
+        results = await asyncio.wait_for(asyncio.gather(*futures, return_exceptions=True), SOON)
+
+        assert [isinstance(result, NoDestinationError) for result in results] == [actor == "gone" for actor in actors]
+        assert all(result is None or isinstance(result, NoDestinationError) for result in results)
+        assert (await transport.depth(["a"]))["a"].ready == actors.count("a")
+
+    async def test_before_anything_is_declared_there_is_no_destination_and_later_there_is(
+        self, rabbitmq_url: str, connect: Open
+    ) -> None:
+        transport = await connect(rabbitmq_url)
+        many = [transport.publish([Outgoing("a", b"")]) for _ in range(20)]
+
+        results = await asyncio.wait_for(asyncio.gather(*many, return_exceptions=True), SOON)
+        await transport.declare([QueueSpec("a")])
+        await transport.publish([Outgoing("a", b"now")])
+
+        # The broker closes the channel; what it had not looked at by then is in doubt.
+        assert isinstance(results[0], NoDestinationError)
+        assert {type(result) for result in results} <= {NoDestinationError, ConnectionLostError}
+        assert (await transport.depth(["a"]))["a"].ready == 1
+
+    async def test_a_full_queue_refuses(
+        self, rabbitmq_url: str, rabbitmq_management_url: str, connect: Open
+    ) -> None:
+        transport = await connect(rabbitmq_url, "a", namespace="full")
+        vhost = urlsplit(rabbitmq_url).path
+        policy = {"pattern": "^asya_full_a$", "definition": {"max-length": 1}, "apply-to": "queues"}
+        call_management(rabbitmq_management_url, "PUT", f"/api/policies{vhost}/full", policy)
+        outcomes: list[BaseException | None] = []
+
+        async def refused() -> bool:
+            (outcome,) = await asyncio.gather(transport.publish([Outgoing("a", b"x")]), return_exceptions=True)
+            outcomes.append(outcome)
+            return outcome is not None
+
+        await until(refused, "the policy is in force")
+
+        assert isinstance(outcomes[-1], RefusedError)
+        assert transport.link.connected
+
+    async def test_over_the_own_limit_nothing_is_sent(self, rabbitmq_url: str, connect: Open) -> None:
+        transport = await connect(rabbitmq_url, "a", message_bytes=1024)
+
+        with pytest.raises(TooLargeError) as caught:
+            await transport.publish([Outgoing("a", b"x"), Outgoing("a", b"x" * 1025)])
+
+        assert (caught.value.actor, caught.value.size, caught.value.limit) == ("a", 1025, 1024)
+        assert (await transport.depth(["a"]))["a"].ready == 0
+
+    @pytest.mark.parametrize("size", [0, 131_063, 131_064, 131_065, 5_000_000])
+    async def test_bodies_of_any_size_arrive_unchanged(self, rabbitmq_url: str, connect: Open, size: int) -> None:
+        transport = await connect(rabbitmq_url, "a")
+        body = (bytes(range(256)) * (size // 256 + 1))[:size]
+        inbox = Inbox()
+        await transport.consume("a", 1, inbox)
+
+        await transport.publish([Outgoing("a", body)])
+
+        assert (await inbox.next()).body == body
+
+
+class TestDelay:
+    async def test_short_ones_do_not_wait_behind_long_ones(self, rabbitmq_url: str, connect: Open) -> None:
+        transport = await connect(rabbitmq_url, "a")
+        inbox = Inbox()
+        await transport.consume("a", 10, inbox)
+        delays = {b"long": 30.0, b"c": 1.5, b"b": 0.7, b"a": 0.2}
+        began = time.monotonic()
+
+        for body, delay in delays.items():
+            await transport.publish([Outgoing("a", body, delay)])
+        for body in (b"a", b"b", b"c"):
+            delivery = await inbox.next()
+            late = time.monotonic() - began - delays[body]
+            assert delivery.body == body
+            assert 0 <= late < 1.0
+            await transport.complete(delivery)
+
+        assert (await transport.depth(["a"]))["a"].delayed is None, "one is still waiting"
+
+    async def test_longer_than_the_ladder_goes_round(self, rabbitmq_broker: Any, connect: Open) -> None:
+        # A ladder of its own in a virtual host of its own: 2 levels of 50 ms reach 150 ms.
+        if rabbitmq_broker.management_url is None:
+            pytest.skip("needs the management API for a virtual host of its own")
+        from tests.support.rabbitmq import new_vhost
+
+        url = new_vhost(rabbitmq_broker.url, rabbitmq_broker.management_url)
+        transport = await connect(url, "a", ladder=Ladder(levels=2, unit_ms=50))
+        inbox = Inbox()
+        await transport.consume("a", 1, inbox)
+        began = time.monotonic()
+
+        await transport.publish([Outgoing("a", b"late", 1.0)])
+        delivery = await inbox.next()
+
+        assert delivery.body == b"late"
+        assert 0.99 <= time.monotonic() - began < 2.0, "never early, beyond what two clocks differ by"
+        assert len(inbox.all) == 1
+
+    async def test_what_waited_for_a_deleted_actor_is_kept_and_others_go_on(
+        self, rabbitmq_url: str, connect: Open
+    ) -> None:
+        transport = await connect(rabbitmq_url, "gone", "a")
+        await transport.publish([Outgoing("gone", b"orphan", 0.3)] * 50)
+        await transport.drop(["gone"])
+        inbox = Inbox()
+        await transport.consume("a", 1, inbox)
+
+        await transport.publish([Outgoing("a", b"after", 0.3)])
+
+        assert (await inbox.next()).body == b"after"
+        connection = await aiormq.connect(rabbitmq_url)
+        channel = await connection.channel()
+
+        async def kept() -> bool:
+            return (await channel.queue_declare("asya.delay.lost", passive=True)).message_count == 50
+
+        await until(kept, "orphans are in the queue of the lost")
+        await connection.close()
+
+    async def test_a_delay_to_nobody_is_refused_at_once(self, rabbitmq_url: str, connect: Open) -> None:
+        transport = await connect(rabbitmq_url, "a")
+
+        with pytest.raises(NoDestinationError):
+            await transport.publish([Outgoing("nobody", b"", 60.0)])
+
+    async def test_the_due_time_travels_only_with_the_very_long(self, rabbitmq_url: str, connect: Open) -> None:
+        transport = await connect(rabbitmq_url, "a")
+        await transport.publish([Outgoing("a", b"", 30 * 24 * 3600.0)])
+        await transport.publish([Outgoing("a", b"", 7 * 3600.0)])
+        connection = await aiormq.connect(rabbitmq_url)
+        channel = await connection.channel()
+
+        long = await channel.basic_get("asya.delay.17")
+        longer = await channel.basic_get("asya.delay.17")
+        headers = [message.header.properties.headers or {} for message in (long, longer)]
+        await connection.close()
+
+        assert DUE_HEADER not in headers[1]
+        assert abs(headers[0][DUE_HEADER] / 1000 - time.time() - 30 * 24 * 3600) < 5
+
+
+class TestSettling:
+    async def test_attempts_count_returns_and_the_limit_dead_letters(self, rabbitmq_url: str, connect: Open) -> None:
+        transport = await connect(rabbitmq_url, QueueSpec("a", delivery_limit=3))
+        inbox = Inbox()
+        await transport.consume("a", 1, inbox)
+        await transport.publish([Outgoing("a", b"poison")])
+
+        for attempt in (1, 2, 3, 4):
+            delivery = await inbox.next()
+            assert delivery.attempts == attempt
+            await transport.complete(delivery, settle=Settle.RELEASE)
+
+        async def dead() -> bool:
+            return await transport.dead_letters("a", 10) == [b"poison"]
+
+        await until(dead, "the broker dead-letters it")
+
+    async def test_a_dead_letter_is_there_when_the_future_is_done(self, rabbitmq_url: str, connect: Open) -> None:
+        transport = await connect(rabbitmq_url, "a")
+        inbox = Inbox()
+        await transport.consume("a", 5, inbox)
+        await transport.publish([Outgoing("a", body) for body in (b"1", b"2", b"3")])
+
+        for _ in range(3):
+            await transport.complete(await inbox.next(), settle=Settle.DEAD_LETTER)
+
+        assert await transport.dead_letters("a", 2) == [b"1", b"2"]
+        assert await transport.dead_letters("a", 9) == [b"1", b"2", b"3"], "looking takes nothing out"
+
+    async def test_a_dead_letter_without_a_queue_for_it_stays_with_the_actor(
+        self, rabbitmq_url: str, connect: Open
+    ) -> None:
+        transport = await connect(rabbitmq_url, "a", namespace="nodlq")
+        inbox = Inbox()
+        await transport.consume("a", 1, inbox)
+        await transport.publish([Outgoing("a", b"precious")])
+        delivery = await inbox.next()
+        connection = await aiormq.connect(rabbitmq_url)
+        await (await connection.channel()).queue_delete("asya_nodlq_a_dlq")
+        await connection.close()
+
+        with pytest.raises(NoDestinationError):
+            await transport.complete(delivery, settle=Settle.DEAD_LETTER)
+        await transport.complete(delivery, settle=Settle.RELEASE)
+
+        assert (await inbox.next()).body == b"precious"
+
+    async def test_closing_gives_back_everything_at_once(self, rabbitmq_url: str, connect: Open) -> None:
+        first = await connect(rabbitmq_url, "a", namespace="handover")
+        inbox = Inbox()
+        await first.consume("a", 5, inbox)
+        await first.publish([Outgoing("a", b"%d" % number) for number in range(8)])
+        held = [await inbox.next() for _ in range(5)]
+        done = first.complete(held[0])
+
+        await first.close()
+        await done
+        second = await connect(rabbitmq_url, namespace="handover")
+        other = Inbox()
+        await second.consume("a", 10, other)
+
+        bodies = {(await other.next()).body for _ in range(7)}
+        assert bodies == {b"%d" % number for number in range(8)} - {held[0].body}
+        with pytest.raises(LeaseLostError):
+            await first.complete(held[1])
+
+    async def test_credit_holds_through_pauses(self, rabbitmq_url: str, connect: Open) -> None:
+        transport = await connect(rabbitmq_url, "a")
+        await transport.publish([Outgoing("a", b"%d" % number) for number in range(12)])
+        inbox = Inbox()
+        consumer: Consumer = await transport.consume("a", 3, inbox)
+        held = [await inbox.next() for _ in range(3)]
+        for credit in (0, 3, 0, 4):
+            consumer.set_credit(credit)
+
+        held.append(await inbox.next())
+        # Whatever the broker pushed by then lies in the transport: settling one lets exactly one follow.
+        for _ in range(8):
+            assert len(inbox.all) - (len(inbox.all) - len(held)) <= 4
+            await transport.complete(held.pop(0))
+            held.append(await inbox.next())
+            assert len(held) == 4
+
+        assert sorted(int(delivery.body) for delivery in inbox.all) == list(range(12))
+
+    async def test_paused_it_takes_nothing_and_keeps_nothing_unseen(self, rabbitmq_url: str, connect: Open) -> None:
+        transport = await connect(rabbitmq_url, "a", namespace="paused")
+        inbox, other = Inbox(), Inbox()
+        consumer = await transport.consume("a", 4, inbox)
+        consumer.set_credit(0)
+
+        await transport.publish([Outgoing("a", b"%d" % number) for number in range(4)])
+        second = await connect(rabbitmq_url, namespace="paused")
+        await second.consume("a", 4, other)
+
+        assert {(await other.next()).body for _ in range(4)} == {b"0", b"1", b"2", b"3"}
+        assert inbox.all == []
+
+
+class TestDeclaring:
+    async def test_other_properties_are_reported_and_the_rest_is_declared(
+        self, rabbitmq_url: str, connect: Open
+    ) -> None:
+        transport = await connect(rabbitmq_url, QueueSpec("a", delivery_limit=5))
+
+        with pytest.raises(TransportError, match=r"x-delivery-limit.*_a'"):
+            await transport.declare([QueueSpec("a", delivery_limit=6), QueueSpec("b")])
+
+        assert set(await transport.depth(["a", "b"])) == {"a", "b"}
+
+    async def test_a_call_too_long_for_this_broker_is_refused(self, rabbitmq_url: str, connect: Open) -> None:
+        connection = await aiormq.connect(rabbitmq_url)
+        version = tuple(map(int, connection.server_properties["version"].split(".")[:2]))
+        await connection.close()
+        transport = await connect(rabbitmq_url)
+        slow = QueueSpec("slow", call_seconds=2 * 3600)
+
+        if version >= (3, 12):
+            await transport.declare([slow])
+        else:
+            with pytest.raises(TransportError, match="takes a delivery back after 1800 s"):
+                await transport.declare([slow])
+
+    async def test_again_is_quick(self, rabbitmq_url: str, connect: Open) -> None:
+        actors = [QueueSpec(f"a{number}") for number in range(10)]
+        transport = await connect(rabbitmq_url, *actors)
+        began = time.monotonic()
+
+        await transport.declare(actors)
+
+        assert time.monotonic() - began < 1.0, "20 ms on an idle machine"
+
+    async def test_in_flight_from_the_management_api(
+        self, rabbitmq_url: str, rabbitmq_management_url: str, connect: Open
+    ) -> None:
+        transport = await connect(rabbitmq_url, "a", management_url=rabbitmq_management_url)
+        inbox = Inbox()
+        await transport.consume("a", 2, inbox)
+        await transport.publish([Outgoing("a", b"")] * 3)
+        await inbox.next()
+
+        async def counted() -> bool:
+            depth = (await transport.depth(["a"]))["a"]
+            return (depth.ready, depth.in_flight, depth.delayed, depth.dead) == (1, 2, depth.delayed, 0)
+
+        await until(counted, "the broker has counted")
+
+    async def test_a_queue_deleted_and_made_again_is_received_from_again(
+        self, rabbitmq_url: str, connect: Open
+    ) -> None:
+        transport = await connect(rabbitmq_url, "a")
+        inbox = Inbox()
+        await transport.consume("a", 1, inbox)
+
+        await transport.drop(["a"])
+        await transport.declare([QueueSpec("a")])
+        await transport.publish([Outgoing("a", b"again")])
+
+        assert (await inbox.next()).body == b"again"
+
+
+class TestDenied:
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            (lambda url: url.replace("guest:guest", "guest:wrong"), "ACCESS_REFUSED"),
+            (lambda url: url.rpartition("/")[0] + "/no-such-place", "virtual host"),
+        ],
+    )
+    async def test_open_says_so_at_once(
+        self, rabbitmq_url: str, connect: Open, change: Callable[[str], str], words: str
+    ) -> None:
+        with pytest.raises(DeniedError, match=words) as caught:
+            await connect(change(rabbitmq_url))
+
+        assert "wrong" not in str(caught.value)
+
+    async def test_the_next_host_is_tried_when_one_is_away(self, rabbitmq_url: str, connect: Open) -> None:
+        parts = urlsplit(rabbitmq_url)
+        url = f"amqp://guest:guest@127.0.0.1:{free_port()},{parts.hostname}:{parts.port}{parts.path}"
+
+        transport = await connect(url, "a")
+
+        assert transport.link.connected
+
+
+class TestBrokerTrouble:
+    @pytest.mark.slow
+    @pytest.mark.timeout(180)
+    async def test_nothing_is_lost_through_restarts(self, own_broker: Broker, connect: Open) -> None:
+        """A producer, a relay and a sink run through an ordered restart and a ``kill -9``."""
+        total = 3000
+        transport = await connect(own_broker.url, "relay", "sink")
+        relayed, arrived, voided = Counter[bytes](), Counter[bytes](), 0
+        links: list[bool] = []
+        transport.link.on_change.append(links.append)
+        all_there = asyncio.Event()
+
+        async def relay(delivery: Delivery) -> None:
+            nonlocal voided
+            relayed[delivery.body] += 1
+            while True:
+                try:
+                    await transport.complete(delivery, [Outgoing("sink", delivery.body)])
+                except LeaseLostError:
+                    voided += 1
+                    return
+                except (ConnectionLostError, RefusedError):
+                    await asyncio.sleep(0.05)
+                else:
+                    return
+
+        async def sink(delivery: Delivery) -> None:
+            nonlocal voided
+            arrived[delivery.body] += 1
+            try:
+                await transport.complete(delivery)
+            except LeaseLostError:
+                voided += 1
+            if len(arrived) == total:
+                all_there.set()
+
+        async def produce() -> None:
+            for number in range(total):
+                while True:
+                    try:
+                        await transport.publish([Outgoing("relay", b"%d" % number)])
+                    except (ConnectionLostError, RefusedError):
+                        await asyncio.sleep(0.05)
+                    else:
+                        break
+
+        running: set[asyncio.Task[None]] = set()
+
+        def as_task(work: Any) -> Callable[[Delivery], None]:
+            def handle(delivery: Delivery) -> None:
+                task = asyncio.create_task(work(delivery))
+                running.add(task)
+                task.add_done_callback(running.discard)
+
+            return handle
+
+        await transport.consume("relay", 20, as_task(relay))
+        await transport.consume("sink", 20, as_task(sink))
+        producer = asyncio.create_task(produce())
+        for number, end in enumerate((own_broker.stop, own_broker.kill), start=1):
+            await until(lambda number=number: len(arrived) >= number * 300, f"{number * 300} messages have passed")
+            await asyncio.to_thread(end)
+            await until(lambda: not transport.link.connected, "the loss is noticed")
+            await asyncio.to_thread(own_broker.start)
+        async with asyncio.timeout(90):
+            await producer
+            await all_there.wait()
+        await asyncio.gather(*running)
+
+        assert set(arrived) == {b"%d" % number for number in range(total)}
+        assert links == [False, True, False, True]
+        depths = await transport.depth(["relay", "sink"])
+        assert {(depth.ready, depth.dead) for depth in depths.values()} == {(0, 0)}
+        print(f"duplicates: {sum(relayed.values()) - total} relayed, {sum(arrived.values()) - total} at the end")
+        print(f"void settlements: {voided}")
+
+    @pytest.mark.slow
+    async def test_what_is_on_the_way_when_the_broker_dies(self, own_broker: Broker, connect: Open) -> None:
+        transport = await connect(own_broker.url, "a")
+        inbox = Inbox()
+        await transport.consume("a", 1, inbox)
+        await transport.publish([Outgoing("a", b"held")])
+        delivery = await inbox.next()
+        many = [transport.publish([Outgoing("a", b"x" * 100_000)]) for _ in range(200)]
+
+        await asyncio.to_thread(own_broker.kill)
+        results = await asyncio.wait_for(asyncio.gather(*many, return_exceptions=True), SOON)
+
+        assert {type(result) for result in results} <= {type(None), ConnectionLostError}
+        assert ConnectionLostError in {type(result) for result in results}
+        with pytest.raises(LeaseLostError):
+            await transport.complete(delivery)
+        with pytest.raises(ConnectionLostError):
+            await transport.publish([Outgoing("a", b"")])
+        assert not transport.link.connected
+        assert transport.link.reason
+        async with asyncio.timeout(SOON):
+            await transport.close()
+
+    @pytest.mark.slow
+    async def test_open_waits_for_a_broker_that_starts_later(self, own_broker: Broker, connect: Open) -> None:
+        await asyncio.to_thread(own_broker.stop)
+        opening = asyncio.create_task(connect(own_broker.url))
+        await asyncio.sleep(0)
+
+        await asyncio.to_thread(own_broker.start)
+
+        assert (await asyncio.wait_for(opening, SOON)).link.connected
+
+    @pytest.mark.slow
+    async def test_blocked_it_refuses_says_so_and_goes_on(self, own_broker: Broker, connect: Open) -> None:
+        transport = await connect(own_broker.url, "a")
+        inbox = Inbox()
+        await transport.consume("a", 1, inbox)
+        await transport.publish([Outgoing("a", b"before")])
+        delivery = await inbox.next()
+        nudges: list[asyncio.Future[None]] = []
+
+        await asyncio.to_thread(own_broker.set_memory_alarm, on=True)
+        # The broker blocks a connection when it next publishes.
+        nudges.append(transport.publish([Outgoing("a", b"nudge")]))
+        await until(lambda: not transport.link.connected, "the broker says that it is blocked")
+        assert "memory" in transport.link.reason
+        with pytest.raises(RefusedError):
+            await transport.publish([Outgoing("a", b"refused")])
+        await transport.complete(delivery)
+        await asyncio.to_thread(own_broker.set_memory_alarm, on=False)
+        await until(lambda: transport.link.connected, "the broker goes on")
+        await asyncio.wait_for(asyncio.gather(*nudges), SOON)
+        await transport.publish([Outgoing("a", b"after")])
+
+        bodies = []
+        for _ in range(2):
+            delivery = await inbox.next()
+            bodies.append(delivery.body)
+            await transport.complete(delivery)
+        assert bodies == [b"nudge", b"after"]
+
+
+def make_certificates(folder: Path) -> dict[str, Path]:
+    """Make an authority and a certificate by it, good for 127.0.0.1 as server and as client."""
+    now = datetime.now(UTC)
+
+    def build(name: str, issuer: x509.Name, key: Any, signer: Any, *extensions: x509.ExtensionType) -> x509.Certificate:
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+            .issuer_name(issuer)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(hours=1))
+            .not_valid_after(now + timedelta(days=1))
+        )
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+        return builder.sign(signer, hashes.SHA256())
+
+    root_key, leaf_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    root_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
+    identifier = x509.SubjectKeyIdentifier.from_public_key(root_key.public_key())
+    root = build(
+        "test authority",
+        root_name,
+        root_key,
+        root_key,
+        x509.BasicConstraints(ca=True, path_length=0),
+        identifier,
+        x509.KeyUsage(True, False, False, False, False, True, True, False, False),
+    )
+    leaf = build(
+        "broker",
+        root_name,
+        leaf_key,
+        root_key,
+        x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]),
+        x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier),
+    )
+    files = {"cacertfile": folder / "ca.pem", "certfile": folder / "cert.pem", "keyfile": folder / "key.pem"}
+    files["cacertfile"].write_bytes(root.public_bytes(serialization.Encoding.PEM))
+    files["certfile"].write_bytes(leaf.public_bytes(serialization.Encoding.PEM))
+    files["keyfile"].write_bytes(
+        leaf_key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return files
+
+
+@pytest.mark.slow
+async def test_tls_with_an_authority_of_ones_own(rabbitmq_installed: None, connect: Open, tmp_path: Path) -> None:
+    files = make_certificates(tmp_path)
+    stranger = tmp_path / "stranger"
+    stranger.mkdir()
+    with Broker(tls=files) as broker:
+        url = f"amqps://guest:guest@127.0.0.1:{broker.tls_port}/"
+        client = {"cert_file": files["certfile"], "key_file": files["keyfile"]}
+        transport = await connect(url, "a", ca_file=files["cacertfile"], **client)
+        inbox = Inbox()
+        await transport.consume("a", 1, inbox)
+        await transport.publish([Outgoing("a", b"sealed")])
+
+        assert (await inbox.next()).body == b"sealed"
+        with pytest.raises(DeniedError, match="not trusted"):
+            await connect(url, ca_file=make_certificates(stranger)["cacertfile"], **client)
+        await transport.close()
