@@ -33,16 +33,16 @@ _LABEL_VALUE = r"^([A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?)?$"
 _LABEL_KEY = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?$"
 
 EXPECTED: dict[str, str] = {
-    _LABEL: "lower-case letters, digits and dashes, a letter or digit first and last",
-    _SUBDOMAIN: "lower-case letters, digits, dashes and dots, a letter or digit first and last",
+    _LABEL: "a DNS label (lower-case letters, digits and dashes)",
+    _SUBDOMAIN: "a DNS name (lower-case letters, digits, dashes and dots)",
     _HANDLER: "module.function or module.Class.method",
     _ENV_NAME: "the name of an environment variable, such as MODEL_PATH",
     _QUANTITY: 'an amount such as "1", 500m or 2Gi',
     _ABSOLUTE: "an absolute path without a colon, such as /data",
     _URL: "an http:// or https:// URL",
     _CLASS: "the name of an exception class, such as ValueError or httpx.TimeoutException",
-    _POLICY: "letters, digits, dashes, dots and underscores, a letter or digit first and last",
-    _LABEL_VALUE: "a label value: letters, digits, dashes, dots and underscores, or nothing",
+    _POLICY: "a name of letters, digits, dashes, dots and underscores",
+    _LABEL_VALUE: "a label value (letters, digits, dashes, dots and underscores)",
     _LABEL_KEY: "a label key such as team or example.com/team",
     DURATION_PATTERN: "a duration such as 500ms, 30s, 5m or 1h30m",
 }

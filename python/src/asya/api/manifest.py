@@ -113,14 +113,16 @@ def _read_object(value: Any, document: Document, at: FieldPath, file: Path, mani
             _read_object(item, document, (*at, "items", index), file, manifests)
         return
     other = stranger(value)
-    mistakes = [_mistake(mistake, file) for mistake in document.mistakes if mistake.path[: len(at)] == at]
+    mistakes = [mistake for mistake in document.mistakes if mistake.path[: len(at)] == at]
     if isinstance(other, str):
         # A document that could not be read may have been ours; what is wrong inside a stranger is not our business.
-        manifests.problems += mistakes if value is None else []
+        manifests.problems += [_mistake(mistake, file) for mistake in mistakes] if value is None else []
         manifests.notes.append(f"{file}:{line}: left out, {other}")
         return
     actor, found = check(value) if other is None else (None, [other])
-    problems = [_problem(finding, document, at, file) for finding in found] + mistakes
+    unreadable = {mistake.path for mistake in mistakes}
+    problems = [_problem(finding, document, at, file) for finding in found if (*at, *finding.path) not in unreadable]
+    problems += [_mistake(mistake, file) for mistake in mistakes]
     manifests.problems += sorted(problems, key=lambda problem: problem.line)
     if actor is not None and not problems:
         actor._source = Source(file, line)  # noqa: SLF001  ours, and set only here

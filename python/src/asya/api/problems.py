@@ -87,6 +87,8 @@ def _finding(detail: ErrorDetails, data: object) -> Finding:
     expected = describe(schema) if schema else "something else"
     if detail["type"] == "duration_zero":
         expected = "a duration longer than 0"
+    if detail["type"] == "string_too_long":
+        expected += f" of at most {detail['ctx']['max_length']} characters"
     if not is_there:
         return Finding(path, f"missing; expected {expected}", expected, "nothing")
     hint = _hint(detail["type"], schema or {}, value)

@@ -110,7 +110,7 @@ def describe(schema: FieldSchema) -> str:
     if "const" in schema:
         return str(schema["const"])
     if schema.get("pattern") in EXPECTED:
-        return EXPECTED[schema["pattern"]] + _size(schema, "maxLength", "; at most {} characters", above=253)
+        return EXPECTED[schema["pattern"]]
     if "anyOf" in schema:
         return " or ".join(describe(option) for option in schema["anyOf"])
     match schema.get("type"):
@@ -145,6 +145,5 @@ def _bounds(schema: FieldSchema) -> str:
     return f" ≥ {low}" if high is None else f" from {low} to {high}"
 
 
-def _size(schema: FieldSchema, key: str, text: str, *, above: int | None = None) -> str:
-    size = schema.get(key)
-    return "" if size is None or (above is not None and size > above) else text.format(size)
+def _size(schema: FieldSchema, key: str, text: str) -> str:
+    return text.format(schema[key]) if key in schema else ""

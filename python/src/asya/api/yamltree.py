@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
 
 from asya.api.paths import Path
 
@@ -24,6 +25,8 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _BOOLS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _TAG = "tag:yaml.org,2002:"
+_KINDS = ("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "merge", "value")
+_TAGS = frozenset(_TAG + kind for kind in _KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +66,21 @@ def read_documents(text: str, *, is_json: bool = False) -> Iterator[Document | M
             yield Mistake(1, "nested too deep")
             return
         text = text.replace("\t", " ")  # JSON strings hold no raw tab, and YAML's reader refuses them as blanks
-    loader = yaml.SafeLoader(text)
     try:
-        while loader.check_node():
-            node = loader.get_node()
-            if node is not None and not (node.tag == _TAG + "null" and not node.value):
+        for node in yaml.compose_all(text, yaml.SafeLoader):
+            if not (node.tag == _TAG + "null" and not node.value):
                 yield _Reader().document(node)
     except yaml.YAMLError as error:
-        yield _syntax_error(error)
+        yield _syntax_error(error, text)
     except RecursionError:
         yield Mistake(1, "nested too deep")
-    finally:
-        loader.dispose()
 
 
-def _syntax_error(error: yaml.YAMLError) -> Mistake:
+def _syntax_error(error: yaml.YAMLError, text: str) -> Mistake:
+    if isinstance(error, ReaderError):
+        return Mistake(
+            text.count("\n", 0, error.position) + 1, f"not YAML: character {error.character:#06x} is not allowed"
+        )
     if not isinstance(error, yaml.MarkedYAMLError):
         return Mistake(1, "not YAML: " + " ".join(str(error).split()))
     mark = error.problem_mark or error.context_mark
@@ -114,8 +117,11 @@ class _Reader:
         if self._seen > MAX_NODES:
             raise _TooMuchError
         self._lines.setdefault(path, node.start_mark.line + 1)
+        if node.tag not in _TAGS:
+            self._mistakes.append(Mistake(node.start_mark.line + 1, f"the tag {node.tag} is not known here", path))
+            return None
         if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node, path)
+            return _scalar(node)
         if id(node) in self._open:
             self._mistakes.append(Mistake(node.start_mark.line + 1, "an alias that contains itself", path))
             return None
@@ -157,15 +163,11 @@ class _Reader:
             return []
         return [self._value(each, path) for each in nodes]
 
-    def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:  # noqa: ANN401  any JSON scalar
-        text = str(node.value)
-        if not node.tag.startswith(_TAG) or node.tag == _TAG + "binary":
-            self._mistakes.append(Mistake(node.start_mark.line + 1, f"the tag {node.tag} is not known here", path))
-            return None
-        # An explicit !!str, and anything in quotes, is text; all else goes by how it looks.
-        if node.style is not None or node.tag == _TAG + "str":
-            return text
-        return _plain(text)
+
+def _scalar(node: yaml.ScalarNode) -> Any:  # noqa: ANN401  any JSON scalar
+    """Read a scalar: an explicit !!str, and anything in quotes, is text; all else goes by how it looks."""
+    text = str(node.value)
+    return text if node.style is not None or node.tag == _TAG + "str" else _plain(text)
 
 
 def _plain(text: str) -> Any:  # noqa: ANN401  any JSON scalar
