@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """Asya runtime: runs beside the user's function, in the user's container, and calls it for the sidecar.
 
-One file, standard library only, Python 3.8 and later. Start it with ``python asya_runtime.py``; everything it needs to know
-is in environment variables (`Settings`). How it talks to the sidecar: docs/reference/link-protocol.md. What a handler may
-be and do: docs/reference/handlers.md.
+One file, standard library only, Python 3.8 and later. Start it with ``python asya_runtime.py``; everything it needs to
+know is in environment variables (`Settings`). How it talks to the sidecar: docs/reference/link-protocol.md. What a
+handler may be and do: docs/reference/handlers.md.
 
-Layout of the file, top to bottom: settings and logs; JSON; errors; what travels with a payload (paths, the `yield` verbs, the
-context object); the handler; frames; the three kinds of worker; the supervisor; `main`.
+Layout of the file, top to bottom: settings and logs; JSON; errors; what travels with a payload (paths, the `yield`
+verbs, the context object); the handler; frames; the three kinds of worker; the supervisor; `main`.
 """
+# Not for this file, whose process is to stay small (SIM105: no contextlib) and whose users' Python may be 3.8 (B905),
+# nor for error names that people write into their manifests (N818).
+# ruff: noqa: B905, N818, SIM105
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ from collections import deque
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from types import CodeType, FrameType
     from typing import Any, Deque, Dict, List, NoReturn, Optional, Tuple, Union
 
@@ -41,6 +44,7 @@ HANDSHAKE_SECONDS = 10.0
 CONNECT_DELAY, CONNECT_DELAY_CAP = 0.05, 1.0
 RESTART_DELAY, RESTART_DELAY_CAP, SHORT_LIFE = 0.5, 30.0, 10.0
 ORPHAN_SECONDS = 5.0
+AWAY_WARNING_SECONDS = 10.0
 STOP_SECONDS = 30.0
 MESSAGE_LIMIT, TRACEBACK_LIMIT = 8_000, 16_000
 READ_BYTES, READ_BYTES_CAP = 65_536, 1_048_576
@@ -141,7 +145,9 @@ class Settings:
         self.socket_path = os.path.join(self.socket_dir, SOCKET_NAME)
         # sun_path of struct sockaddr_un on Linux, with its terminating zero (man 7 unix).
         if len(os.fsencode(self.socket_path)) > 107:
-            problems.append("ASYA_SOCKET_DIR: %s is longer than the 107 bytes a socket's path may have" % self.socket_path)
+            problems.append(
+                "ASYA_SOCKET_DIR: %s is longer than the 107 bytes a socket's path may have" % self.socket_path
+            )
         if problems:
             raise SettingsError(problems)
 
@@ -189,7 +195,7 @@ _ATOMS = frozenset((str, int, float, bool, type(None)))
 _CONTAINERS = frozenset((dict, list, tuple))
 _ONLY_STR = frozenset((str,))
 _COMPACT = (",", ":")
-_scan = json.decoder.JSONDecoder().scan_once
+_scan: Callable[[str, int], Tuple[Any, int]] = json.decoder.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 
 def _make_dump() -> Callable[[Any], str]:
@@ -253,10 +259,7 @@ def _is_plain(value: Any) -> bool:
         return True
     if not kinds <= _CONTAINERS:
         return False
-    for item in inner:
-        if type(item) not in _ATOMS and not _is_plain(item):
-            return False
-    return True
+    return all(type(item) in _ATOMS or _is_plain(item) for item in inner)
 
 
 def _is(value: Any, module: str, name: str) -> bool:
@@ -275,7 +278,7 @@ def _convert(value: Any, place: str) -> Any:
     if isinstance(value, dict) or _is(value, "collections.abc", "Mapping"):
         return {_key(key, place): _convert(item, "%s[%r]" % (place, key)) for key, item in value.items()}
     if isinstance(value, tuple) and hasattr(kind, "_fields"):
-        return {name: _convert(getattr(value, name), "%s.%s" % (place, name)) for name in value._fields}
+        return {name: _convert(getattr(value, name), "%s.%s" % (place, name)) for name in kind._fields}
     if isinstance(value, (list, tuple)):
         return [_convert(item, "%s[%d]" % (place, index)) for index, item in enumerate(value)]
     if isinstance(value, (str, int, float)):
@@ -328,7 +331,9 @@ def _key(key: Any, place: str) -> str:
         return key
     if key is None or isinstance(key, (bool, float)):
         return _dump(key) if key == key and key not in (float("inf"), float("-inf")) else _bad_key(key, place)
-    plain = key if isinstance(key, (str, int)) and not _is(key, "enum", "Enum") else _convert(key, "a key of %s" % place)
+    plain = (
+        key if isinstance(key, (str, int)) and not _is(key, "enum", "Enum") else _convert(key, "a key of %s" % place)
+    )
     if isinstance(plain, (str, int)):
         return str(plain)
     return _bad_key(key, place)
@@ -548,7 +553,11 @@ class Message:
     def _read(self) -> Dict[str, Any]:
         meta: Dict[str, Any] = decode(self._raw)
         route = meta.get("route") or {}
-        meta["route"] = {"prev": route.get("prev") or [], "curr": route.get("curr") or "", "next": route.get("next") or []}
+        meta["route"] = {
+            "prev": route.get("prev") or [],
+            "curr": route.get("curr") or "",
+            "next": route.get("next") or [],
+        }
         meta["headers"] = meta.get("headers") or {}
         meta["status"] = meta.get("status") or {}
         return meta
@@ -570,16 +579,18 @@ class Message:
         segments = self._writable(path)
         value = decode(encode(value))
         container, last = self._reach(segments, path), segments[-1]
-        wanted = list if isinstance(last, slice) or segments == ("route", "next") else dict if len(segments) == 1 else None
+        wanted = (
+            list if isinstance(last, slice) or segments == ("route", "next") else dict if len(segments) == 1 else None
+        )
         if wanted is not None and not isinstance(value, wanted):
             raise ABIError("SET %r: expected a %s, not %.80r" % (path, wanted.__name__, value))
         try:
             container[last] = value
-        except (TypeError, IndexError) as error:
+        except IndexError as error:
             raise ABIError("SET %r: %s" % (path, error)) from None
 
     def delete(self, path: Any) -> None:
-        """Remove what is at `path`, if it is there; `.route.next`, `.headers` and `.status` become empty. Raises ABIError."""
+        """Remove what is at `path` if it is there; .route.next, .headers and .status become empty. Raises ABIError."""
         segments = self._writable(path)
         container, last = self._reach(segments, path), segments[-1]
         if isinstance(last, slice):
@@ -593,8 +604,6 @@ class Message:
                 del container[last]
             except (KeyError, IndexError):
                 pass
-            except TypeError as error:
-                raise ABIError("DEL %r: %s" % (path, error)) from None
 
     def _writable(self, path: Any) -> Tuple[Segment, ...]:
         segments = parse_path(path)
@@ -607,20 +616,25 @@ class Message:
         value: Any = self.meta
         for segment in segments[:-1]:
             value = self._step(value, segment, path, must=True)
+        self._check_container(value, segments[-1], path)
         return value
 
     @staticmethod
-    def _step(value: Any, segment: Any, path: str, must: bool) -> Any:
+    def _step(value: Any, segment: Any, path: str, *, must: bool) -> Any:
         """Return one part of `value`; None (or an error, when it `must` be there) if there is none."""
-        wanted = list if isinstance(segment, int) else dict
-        if not isinstance(value, wanted):
-            raise ABIError("path %r: %r is looked for in %.80r" % (path, segment, value))
+        Message._check_container(value, segment, path)
         try:
             return value[segment]
         except (KeyError, IndexError):
             if must:
                 raise ABIError("path %r: there is no %r" % (path, segment)) from None
             return None
+
+    @staticmethod
+    def _check_container(value: Any, segment: Segment, path: str) -> None:
+        """Refuse a name in an array, and a number in an object, where JSON has only names."""
+        if not isinstance(value, dict if isinstance(segment, str) else list):
+            raise ABIError("path %r: %r is looked for in %.80r" % (path, segment, value))
 
     def expose(self) -> None:
         """Note that the handler may change the message: results are compared with what came."""
@@ -665,7 +679,7 @@ class Route:
         following: List[str] = self._message.meta["route"]["next"]
         return following
 
-    @next.setter
+    @next.setter  # noqa: A003  as the envelope names it
     def next(self, actors: Iterable[str]) -> None:
         self._message.set(".route.next", list(actors))
 
@@ -750,7 +764,7 @@ class Context:
 
 def _parse_time(text: str) -> Any:
     """Read RFC 3339; `datetime.fromisoformat` takes neither Z nor any number of digits before Python 3.11."""
-    import datetime
+    import datetime  # noqa: ICN001  used once
 
     match = re.fullmatch(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)", text)
     if match is None:
@@ -811,9 +825,9 @@ def _flavour(function: Any) -> str:
 
 
 class Handler:
-    """The user's function, found by name. Steps: `Handler(...)` imports, `create` makes the instance, then the hooks."""
+    """The user's function, found by name. `Handler(...)` imports, `create` makes the instance, then come the hooks."""
 
-    def __init__(self, name: str, batch: bool) -> None:
+    def __init__(self, name: str, *, batch: bool) -> None:
         self.name = name
         self.batch = batch
         owner, attribute = self._find()
@@ -849,8 +863,8 @@ class Handler:
                 if isinstance(target, type):
                     if not any("__call__" in base.__dict__ for base in target.__mro__):
                         raise StartError(
-                            "handler %r is a class whose instances cannot be called; give it a __call__, or name a method: "
-                            "%s.METHOD" % (self.name, self.name)
+                            "handler %r is a class whose instances cannot be called; give it a __call__, or name a "
+                            "method: %s.METHOD" % (self.name, self.name)
                         )
                     return target, "__call__"
                 if not callable(target):
@@ -1111,6 +1125,20 @@ class Control:
         return bool(self._poll.poll(seconds * 1000))
 
 
+def _some_generator() -> Any:
+    yield
+
+
+async def _some_coroutine() -> None:
+    """Exist."""
+
+
+_coroutine = _some_coroutine()
+_coroutine.close()
+# As in the module types, which would be another import.
+_LAZY = (type(_some_generator()), type(_coroutine))
+
+
 class SyncWorker:
     """Calls a plain function or a generator, one call after the other, on a blocking socket."""
 
@@ -1147,8 +1175,10 @@ class SyncWorker:
             delay = CONNECT_DELAY
             try:
                 self._serve()
-            except (OSError, ProtocolError) as error:
-                log.warning("the link to the sidecar broke", error=str(error))
+            except OSError as error:
+                log.debug("the link to the sidecar ended", error=str(error))
+            except ProtocolError as error:
+                log.error("the sidecar broke the protocol", error=str(error))
             self._disconnect()
         self.control.say("stopping")
         self.run_hook("stop")
@@ -1289,39 +1319,24 @@ class SyncWorker:
         """Do what is first in the queue; leave the answer in the outgoing list."""
         call, meta, payload = self.queue.popleft()
         handler = self.handler
+        message: Optional[Message] = None
         try:
             value = decode(payload)
-            if handler.flavour == "plain":
-                if handler.context_name is None:
-                    result = handler.function(value)
-                    message = None
-                else:
-                    message = Message(meta, self.limits.call)
-                    result = handler.function(value, **{handler.context_name: self._context(call, message)})
-                if not hasattr(result, "send"):
-                    changes = b"" if message is None else message.changes()
-                    answer = (
-                        frame(END, call)
-                        if result is None
-                        else result_frame(RESULT, call, changes, encode(result), self.limits.frame)
-                    )
-                    self._out.append(answer)
-                    return
-                # A plain function that returns a generator, as some decorators make of one.
-                message = message or Message(meta, self.limits.call)
+            if handler.context_name is None:
+                result = handler.function(value)
             else:
                 message = Message(meta, self.limits.call)
-                result = self._begin(call, value, message)
-            self._drive(call, result, message)
-            self._out.append(frame(END, call))
+                result = handler.function(value, **{handler.context_name: self._context(call, message)})
+            if isinstance(result, _LAZY) or (handler.flavour == "generator" and hasattr(result, "throw")):
+                self._drive(call, result, message or Message(meta, self.limits.call))
+                result = None
+            if result is None:
+                self._out.append(frame(END, call))
+            else:
+                changes = b"" if message is None else message.changes()
+                self._out.append(result_frame(RESULT, call, changes, encode(result), self.limits.frame))
         except BaseException as error:
             self._out.append(error_frame(call, error))
-
-    def _begin(self, call: int, value: Any, message: Message) -> Any:
-        name = self.handler.context_name
-        if name is None:
-            return self.handler.function(value)
-        return self.handler.function(value, **{name: self._context(call, message)})
 
     def _context(self, call: int, message: Message) -> Context:
         def fly(event: Any) -> None:
@@ -1331,7 +1346,7 @@ class SyncWorker:
 
     def _drive(self, call: int, generator: Any, message: Message) -> None:
         """Run a generator to its end; what it yields is a verb, a result, or nothing."""
-        if hasattr(generator, "cr_code"):
+        if isinstance(generator, _LAZY[1]):
             generator.close()
             raise TypeError("the handler returned a coroutine; declare it with `async def`")
 
@@ -1376,8 +1391,13 @@ _not_for_children: List[socket.socket] = []
 def _close_in_children(sock: socket.socket) -> None:
     """Keep processes that the handler forks from holding the link open after this one has died."""
     if not _not_for_children:
-        os.register_at_fork(after_in_child=lambda: [one.close() for one in _not_for_children] and None)
+        os.register_at_fork(after_in_child=_close_all)
     _not_for_children[:] = [sock]
+
+
+def _close_all() -> None:
+    for sock in _not_for_children:
+        sock.close()
 
 
 class BatchWorker(SyncWorker):
@@ -1447,7 +1467,9 @@ class BatchWorker(SyncWorker):
             results = results.tolist()
         if not isinstance(results, (list, tuple)) or len(results) != expected:
             got = len(results) if isinstance(results, (list, tuple)) else "a " + type(results).__name__
-            raise TypeError("a batch handler returns a list with one result for each payload: %d, not %s" % (expected, got))
+            raise TypeError(
+                "a batch handler returns a list with one result for each payload: %d, not %s" % (expected, got)
+            )
         return list(results)
 
     def _answer(self, call: int, message: Message, result: Any) -> bytes:
@@ -1497,7 +1519,7 @@ class AsyncLink:
                 else:
                     self._take(*found)
         except (ProtocolError, ValueError) as error:
-            log.warning("the link to the sidecar broke", error=str(error))
+            log.error("the sidecar broke the protocol", error=str(error))
             self.close()
 
     def eof_received(self) -> bool:
@@ -1514,7 +1536,7 @@ class AsyncLink:
             self._resumed.set_result(None)
             self._resumed = None
 
-    def connection_lost(self, error: Optional[Exception]) -> None:
+    def connection_lost(self, _: Optional[Exception]) -> None:
         """Cancel what runs: nobody waits for it any more."""
         self._transport = None
         self.resume_writing()
@@ -1586,7 +1608,7 @@ class AsyncLink:
                 result = handler.function(value, **{handler.context_name: context})
             if hasattr(result, "__await__"):
                 result = await result
-            if hasattr(result, "asend"):
+            if handler.flavour == "async generator" and hasattr(result, "athrow"):
                 await self._drive(call, result, message)
                 result = None
             if result is None:
@@ -1627,7 +1649,7 @@ class AsyncLink:
 
 
 class AsyncWorker:
-    """Calls an async function or async generator; all calls run side by side on one event loop, for the process's life."""
+    """Calls an async function or async generator; calls run side by side on one event loop for the process's life."""
 
     def __init__(self, settings: Settings, handler: Handler, control: Control) -> None:
         import asyncio
@@ -1662,7 +1684,7 @@ class AsyncWorker:
         gc.collect()
         gc.freeze()
         stop: asyncio.Future[None] = self.loop.create_future()
-        self.loop.add_reader(self.control.fileno(), lambda: stop.done() or stop.set_result(None))
+        self.loop.add_reader(self.control.fileno(), self._order, stop)
         delay = CONNECT_DELAY
         while not stop.done():
             link = await self._connect()
@@ -1679,6 +1701,11 @@ class AsyncWorker:
         self.loop.remove_reader(self.control.fileno())
         self.control.say("stopping")
         await self._hook("stop")
+
+    @staticmethod
+    def _order(stop: asyncio.Future[None]) -> None:
+        if not stop.done():
+            stop.set_result(None)
 
     async def _connect(self) -> Optional[AsyncLink]:
         link = AsyncLink(self)
@@ -1835,6 +1862,7 @@ class Supervisor:
         self._connect_at, self._connect_delay = 0.0, CONNECT_DELAY
         self._away_since = time.monotonic()
         self._failure: Optional[Dict[str, str]] = None
+        self._warned = False
         self._logged: Tuple[str, float] = ("", 0.0)
         self._asked = self._draining = self._stopping = False
         self._wake_read, self._wake_write = socket.socketpair()
@@ -1848,7 +1876,12 @@ class Supervisor:
             self._reap(now)
             if self._asked and not self._draining:
                 self._drain()
-            if self._draining and not self._stopping and not self._welcomed and now - self._away_since >= ORPHAN_SECONDS:
+            if (
+                self._draining
+                and not self._stopping
+                and not self._welcomed
+                and now - self._away_since >= ORPHAN_SECONDS
+            ):
                 log.warning("no sidecar to drain for; stopping")
                 self._stop(limit=None)
             if self._stopping and not any(slot.pid for slot in self.slots):
@@ -1866,7 +1899,7 @@ class Supervisor:
         signal.signal(signal.SIGTERM, self._ask)
         signal.signal(signal.SIGINT, self._ask)
 
-    def _ask(self, number: int, _: Optional[FrameType]) -> None:
+    def _ask(self, *_: Any) -> None:
         self._asked = True
 
     def _wait(self, now: float) -> None:
@@ -1905,20 +1938,23 @@ class Supervisor:
     def _start(self, slot: Slot, now: float) -> None:
         ours, theirs = socket.socketpair()
         signals = (signal.SIGTERM, signal.SIGINT)
+        # Blocked until the child has handlers of its own: ours would note the signal in the wrong process.
         signal.pthread_sigmask(signal.SIG_BLOCK, signals)
         try:
             pid = os.fork()
-            if pid == 0:
-                self._become_worker(ours)
-                raise BecomeWorker(theirs)
         except OSError as error:
-            ours.close()
+            pid = -1
             log.error("cannot start a worker", error=str(error))
+        if pid == 0:
+            self._become_worker(ours)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+        if pid == 0:
+            raise BecomeWorker(theirs)
+        theirs.close()
+        if pid == -1:
+            ours.close()
             slot.due = now + RESTART_DELAY_CAP
             return
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
-        theirs.close()
         ours.setblocking(False)
         slot.begin(pid, ours, now)
 
@@ -1949,7 +1985,10 @@ class Supervisor:
             for slot in self.slots:
                 if slot.pid == pid:
                     slot.died(now)
-                    if not self._stopping:
+                    if self._stopping:
+                        if slot.failure is not None:
+                            log.error(slot.failure["message"], traceback=slot.failure["traceback"])
+                    else:
                         self._mourn(slot, pid, status, now)
 
     def _mourn(self, slot: Slot, pid: int, status: int, now: float) -> None:
@@ -1959,7 +1998,9 @@ class Supervisor:
             log.info("worker replaced", worker=pid)
             return
         if slot.failure is None and slot.ready:
-            log.error("a worker ended: %s; starting another" % how, worker=pid, delay_s=round((slot.due or now) - now, 3))
+            log.error(
+                "a worker ended; starting another", worker=pid, how=how, delay_s=round((slot.due or now) - now, 3)
+            )
             return
         failure = slot.failure or {
             "type": "RuntimeCrashed",
@@ -1998,6 +2039,8 @@ class Supervisor:
 
     def _stop(self, limit: Optional[float]) -> None:
         """Have the workers end, by closing their pipes; within `limit` seconds, or as soon as no call runs."""
+        if self._stopping:
+            return
         self._stopping = True
         for slot in self.slots:
             if not slot.pid:
@@ -2020,7 +2063,9 @@ class Supervisor:
             sock.connect(self.settings.socket_path)
         except OSError as error:
             sock.close()
-            log.debug("cannot connect to the sidecar", path=self.settings.socket_path, error=str(error))
+            if now - self._away_since >= AWAY_WARNING_SECONDS and not self._warned:
+                self._warned = True
+                log.warning("no sidecar listens yet", path=self.settings.socket_path, error=str(error))
             self._try_later(now)
             return
         self._link, self._frames, self._out = sock, Frames(), _hello(self.settings, role="supervisor")
@@ -2060,7 +2105,7 @@ class Supervisor:
     def _handle(self, kind: int, body: bytes) -> None:
         if not self._welcomed:
             _welcomed((kind, 0, body))
-            self._welcomed = True
+            self._welcomed, self._warned = True, False
             self._connect_delay = CONNECT_DELAY
             if self._failure is not None:
                 self._send(FAILED, self._failure)

@@ -1,4 +1,5 @@
-"""A sidecar that does what a test tells it: the listening side of docs/reference/link-protocol.md, written blocking and plain."""
+"""A sidecar that does what a test tells it: the listening side of docs/reference/link-protocol.md, plain."""
+# ruff: noqa: ANN401  JSON values all over
 
 from __future__ import annotations
 
@@ -174,7 +175,12 @@ class FakeSidecar:
         }
         with (self.folder / "stdout").open("wb") as out, (self.folder / "stderr").open("wb") as err:
             self.process = subprocess.Popen(
-                [self.python, str(RUNTIME)], env=variables, stdout=out, stderr=err, cwd=self.folder, start_new_session=True
+                [self.python, str(RUNTIME)],
+                env=variables,
+                stdout=out,
+                stderr=err,
+                cwd=self.folder,
+                start_new_session=True,
             )
         return self
 
