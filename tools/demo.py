@@ -1,4 +1,4 @@
-"""Run both examples on this machine and write one HTML page about it: what `make demo` calls.
+"""Run the examples on this machine and write one HTML page about it: what `make demo` calls.
 
 Exit code 0 only when every picture came through and every digit was answered, 1 when the mesh did not do its work.
 """
@@ -9,7 +9,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from demonstration import digits, page, photos
+from demonstration import digits, page, photos, printed
 from demonstration.mesh import DemoError
 from demonstration.progress import Progress
 
@@ -27,11 +27,12 @@ def main() -> int:
     try:
         seen = photos.run(ROOT / "examples", BUILD, progress)
         read = digits.run(ROOT / "examples", BUILD, progress)
+        verbatim = printed.run(ROOT / "tests" / "fixtures" / "seeds", BUILD, progress)
     except DemoError as error:
         progress.say(f"The demo failed: {error}")
         return 1
     report = BUILD / "report.html"
-    report.write_text(page.render(seen, read), encoding="utf-8")
+    report.write_text(page.render(seen, read, verbatim), encoding="utf-8")
     progress.say(f"{len(seen.photos)} of {seen.expected} photographs came through")
     progress.say(f"{read.accuracy:.1%} of {read.total} digits were read rightly")
     progress.say(f"Report: {report}")

@@ -15,6 +15,7 @@ from demonstration import charts, digits, photos
 from demonstration.digits import DigitsRun
 from demonstration.matrix import confusion, mistake
 from demonstration.photos import Photo, PhotosRun
+from demonstration.printed import PrintedRun
 from demonstration.recording import Hop
 from demonstration.table import table
 from demonstration.traces import trace_details
@@ -25,8 +26,8 @@ FAILED = f'<span><i style="background:{charts.FAILED}"></i>attempt that failed</
 BACKLOG = '<span><i class="thin"></i>messages waiting or being worked on (own scale)</span>'
 
 
-def render(run: PhotosRun, read: DigitsRun) -> str:
-    """Return the whole page for one run of both examples."""
+def render(run: PhotosRun, read: DigitsRun, printed: PrintedRun) -> str:
+    """Return the whole page for one run of all examples."""
     hops = [hop for trace in run.root.tree() for hop in trace.hops if hop.actor in photos.ACTORS]
     wrong = read.mistakes[:MISTAKES_SHOWN]
     return Template((HERE / "page.html").read_text(encoding="utf-8")).substitute(
@@ -45,6 +46,8 @@ def render(run: PhotosRun, read: DigitsRun) -> str:
         confusion=confusion(read.confusion),
         mistakes_title="Read wrongly" + (f", the first {len(wrong)}" if len(wrong) < len(read.mistakes) else ""),
         mistakes="".join(mistake(found) for found in wrong),
+        printed_sources=escape("\n\n".join(source.strip() for source in printed.sources)),
+        printed_result=escape(printed.result),
     )
 
 

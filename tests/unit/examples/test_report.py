@@ -17,7 +17,7 @@ pytest.importorskip("PIL")
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "tools"))
 
-from demonstration import charts, digits, page, photos
+from demonstration import charts, digits, page, photos, printed
 from demonstration.mesh import DemoError
 from demonstration.recording import Sample, moment, read_samples, read_trace
 from PIL import Image
@@ -34,6 +34,7 @@ def stamp(seconds: float) -> str:
     return f"2031-02-03T10:00:{seconds:06.3f}Z"
 
 
+PRINTED = printed.PrintedRun(sources=("def a(p):\n    return p < 1\n",), result='{"ranked": [1]}')
 TRACE: dict[str, Any] = {
     "id": "root-id",
     "status": "succeeded",
@@ -127,7 +128,7 @@ class Outline(HTMLParser):
 
 
 def test_report_is_one_well_formed_page_that_needs_nothing_else(run: photos.PhotosRun, read: digits.DigitsRun) -> None:
-    html = page.render(run, read)
+    html = page.render(run, read, PRINTED)
     outline = Outline()
     outline.feed(html)
     assert outline.open == []
@@ -138,7 +139,7 @@ def test_report_is_one_well_formed_page_that_needs_nothing_else(run: photos.Phot
 
 
 def test_report_tells_what_happened(run: photos.PhotosRun, read: digits.DigitsRun) -> None:
-    html = page.render(run, read)
+    html = page.render(run, read, PRINTED)
     assert "<b>2 of 2</b>photographs came through" in html
     assert "<b>2.2 s</b>from the first call to the last" in html, "the crew's calls are not counted"
     assert "<b>4</b>calls; 1 failed and were tried again" in html
@@ -148,6 +149,8 @@ def test_report_tells_what_happened(run: photos.PhotosRun, read: digits.DigitsRu
     assert "handler-error: handler.OutOfMemory: no room for &lt;b&gt;cat&lt;/b&gt;; again in 0.40 s" in html
     assert "<b>cat</b>" not in html, "what a handler says is text, never markup"
     assert html.count("<details open>") == 1
+    assert "return p &lt; 1" in html
+    assert "{&quot;ranked&quot;: [1]}" in html
 
 
 def test_an_attempt_that_failed_is_red_and_every_bar_says_what_it_was(run: photos.PhotosRun) -> None:
