@@ -86,9 +86,16 @@ def canceled_among(db: sqlite3.Connection, task_ids: Iterable[str]) -> list[str]
     ]
 
 
+def busy_sidecars(db: sqlite3.Connection, actor: str) -> set[int]:
+    """Return the process ids of the sidecars that are at work for `actor`, as far as their reports tell."""
+    rows = db.execute("SELECT instance FROM hops WHERE actor = ? AND status = 'processing'", (actor,))
+    ids = (row["instance"].rpartition(":")[2] for row in rows)
+    return {int(text) for text in ids if text.isdigit()}
+
+
 def count_by_status(db: sqlite3.Connection, since: float = 0.0) -> dict[str, int]:
-    """Count tasks created at or after `since` (Unix seconds), descendants included."""
-    rows = db.execute("SELECT status, count(*) AS n FROM tasks WHERE created_at >= ? GROUP BY status", (since,))
+    """Count tasks that had news at or after `since` (Unix seconds), descendants included."""
+    rows = db.execute("SELECT status, count(*) AS n FROM tasks WHERE updated_at >= ? GROUP BY status", (since,))
     return {row["status"]: row["n"] for row in rows}
 
 

@@ -1,0 +1,218 @@
+"""One replica: a sidecar and a runtime process that share a socket, each started again when it ends by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import httpx
+
+from asya.errors import AsyaError
+from asya.local import process
+from asya.local.plan import ActorPlan
+
+OnLine = Callable[[str, str], None]
+"""Called with ``sidecar`` or ``runtime`` and one line of its output."""
+
+FIRST_DELAY, LONGEST_DELAY, LONG_LIFE = 0.5, 30.0, 10.0
+_PROBE_SECONDS, _READY_PROBE_SECONDS = 0.15, 2.0
+_RUNTIME_STOP_SECONDS = 10.0
+_STARTING = frozenset({"no runtime has connected", "the runtime's worker is gone"})
+"""What a sidecar says while its runtime has not come up yet; anything else that makes it not ready is a failure."""
+_QUICK_ENDS = 2
+
+
+def runtime_file() -> Path:
+    """Where asya_runtime.py lies; it is found, never imported.
+
+    Raises:
+        AsyaError: It is not installed beside us.
+    """
+    spec = importlib.util.find_spec("asya_runtime")
+    if spec is None or spec.origin is None or importlib.util.find_spec("asya_sidecar") is None:
+        raise AsyaError("the sidecar is not installed in this environment: install the distribution asya-sidecar")
+    return Path(spec.origin)
+
+
+class _Kept:
+    """A program that is kept running, with a delay that doubles while it keeps ending soon after its start."""
+
+    def __init__(self, name: str, argv: Sequence[str], env: Callable[[], Mapping[str, str]], on_line: OnLine) -> None:
+        self.name, self._argv, self._env, self._on_line = name, argv, env, on_line
+        self.child: process.Child | None = None
+        self.quick_ends = 0
+        self.problem = ""
+        self._last_line = ""
+        self._stopping = asyncio.Event()
+        self._task = asyncio.create_task(self._keep(), name=f"keep {name}")
+
+    async def _keep(self) -> None:
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            try:
+                self.child = await process.start(self._argv, self._env(), self._line)
+            except OSError as error:
+                self.problem = f"the {self.name} cannot be started: {error.strerror or error}"
+            else:
+                code = await self.child.wait()
+                self.child = None
+                if self._stopping.is_set():
+                    return
+                self.problem = f"the {self.name} ended with exit code {code}: {self._last_line[:500]}"
+            quick = time.monotonic() - began < LONG_LIFE
+            self.quick_ends = self.quick_ends + 1 if quick else 0
+            # At once the first time: a single crash should cost as little as possible.
+            delay = min(FIRST_DELAY * 2 ** (self.quick_ends - 2), LONGEST_DELAY) if self.quick_ends > 1 else 0.0
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._stopping.wait()
+
+    def _line(self, line: bytes) -> None:
+        text = line.decode(errors="replace")
+        if text.strip():
+            self._last_line = text
+        self._on_line(self.name, text)
+
+    def let_go(self) -> None:
+        """Do not start it again; what runs goes on."""
+        self._stopping.set()
+
+    def terminate(self) -> None:
+        """Ask it to stop, and do not start it again."""
+        self.let_go()
+        if self.child is not None:
+            self.child.terminate()
+
+    def kill(self) -> None:
+        """End it now."""
+        self.let_go()
+        if self.child is not None:
+            self.child.kill()
+
+    async def ended(self, seconds: float | None) -> bool:
+        """Wait for its end, for at most `seconds`; tell whether it came."""
+        done, _ = await asyncio.wait([self._task], timeout=seconds)
+        return bool(done)
+
+
+class Replica:
+    """One replica of one actor. `number` is unique within its pool while it lives."""
+
+    def __init__(
+        self,
+        plan: ActorPlan,
+        number: int,
+        *,
+        socket_dir: Path,
+        log: Path,
+        sidecar_env: Mapping[str, str],
+        on_line: OnLine,
+        on_change: Callable[[], None],
+        http: httpx.AsyncClient,
+    ) -> None:
+        self.plan, self.number = plan, number
+        self.ready = self.draining = False
+        self.reason = ""
+        """Why it is not ready, in words; empty while it starts and while it is ready."""
+        self._log: BinaryIO = log.open("ab")
+        self._show, self._on_change, self._http = on_line, on_change, http
+        self._port = 0
+        shared = {"ASYA_SOCKET_DIR": str(socket_dir)}
+
+        def sidecar_environment() -> dict[str, str]:
+            self._port = _free_port()
+            health = {"ASYA_HEALTH_ADDR": f"127.0.0.1:{self._port}"}
+            return {**plan.sidecar_env, **sidecar_env, **shared, **health}
+
+        sidecar = [sys.executable, "-m", "asya_sidecar"]
+        runtime = [plan.python, str(runtime_file())]
+        self._sidecar = _Kept("sidecar", sidecar, sidecar_environment, self._line)
+        self._runtime = _Kept("runtime", runtime, lambda: {**plan.runtime_env, **shared}, self._line)
+        self._probing = asyncio.create_task(self._probe(), name=f"probe {plan.name}/{number}")
+
+    @property
+    def failing(self) -> bool:
+        """Whether it is not ready for a reason that time alone does not heal."""
+        return bool(self.reason) and not self.ready
+
+    @property
+    def sidecar_pid(self) -> int | None:
+        """Process id of the sidecar while it runs."""
+        return self._sidecar.child.pid if self._sidecar.child is not None else None
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of what runs."""
+        return [kept.child.pid for kept in (self._sidecar, self._runtime) if kept.child is not None]
+
+    async def drain(self) -> None:
+        """Stop: the sidecar finishes what runs and lets the runtime go; after the grace period both are killed."""
+        self.draining, self.ready = True, False
+        self._runtime.let_go()
+        self._sidecar.terminate()
+        if not await self._sidecar.ended(self.plan.grace_seconds):
+            self._sidecar.kill()
+            await self._sidecar.ended(None)
+        if not await self._runtime.ended(_RUNTIME_STOP_SECONDS):
+            self._runtime.kill()
+            await self._runtime.ended(None)
+        self._close()
+
+    async def kill(self) -> None:
+        """End both processes now."""
+        self.draining, self.ready = True, False
+        for kept in (self._sidecar, self._runtime):
+            kept.kill()
+        for kept in (self._sidecar, self._runtime):
+            await kept.ended(None)
+        self._close()
+
+    def _close(self) -> None:
+        self._probing.cancel()
+        self._log.close()
+
+    def _line(self, source: str, text: str) -> None:
+        if not self._log.closed:
+            self._log.write(f"{source} {text}\n".encode())
+            self._log.flush()
+        self._show(source, text)
+
+    async def _probe(self) -> None:
+        while not self.draining:
+            ready, reason = await self._look()
+            self._note(ready, reason)
+            await asyncio.sleep(_READY_PROBE_SECONDS if ready else _PROBE_SECONDS)
+
+    def _note(self, ready: bool, reason: str) -> None:  # noqa: FBT001  a pair that was seen together
+        if not self.draining and (ready, reason) != (self.ready, self.reason):
+            self.ready, self.reason = ready, reason
+            self._on_change()
+
+    async def _look(self) -> tuple[bool, str]:
+        for kept in (self._sidecar, self._runtime):
+            if kept.quick_ends >= _QUICK_ENDS:
+                return False, kept.problem
+        if self._sidecar.child is None:
+            return False, ""
+        try:
+            answer = await self._http.get(f"http://127.0.0.1:{self._port}/readyz", timeout=2.0)
+            problems = [] if answer.status_code == httpx.codes.OK else list(answer.json()["problems"])
+        except (httpx.HTTPError, ValueError, KeyError, TypeError):
+            return False, ""
+        told = [problem for problem in problems if problem not in _STARTING]
+        return answer.status_code == httpx.codes.OK, "; ".join(told)
+
+
+def _free_port() -> int:
+    """Return a loopback port that nobody has now; if somebody takes it first, the sidecar is started again."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,296 @@
+"""`asya up` itself: queues declared, API served, every actor scaled by its backlog, everything ended in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from asya.api.environment import SINK, SUMP
+from asya.errors import AsyaError, TransportError
+from asya.local import views
+from asya.local.api import create_app
+from asya.local.console import Console
+from asya.local.idle import Ending, IdleWatch, Sight
+from asya.local.plan import ActorPlan, MeshPlan
+from asya.local.pool import Pool
+from asya.local.record import StatusRecord
+from asya.local.replica import Replica, runtime_file
+from asya.local.server import ApiServer, write_address
+from asya.local.state import StateFolder
+from asya.local.writer import TaskStore
+from asya.transports import Outgoing, Transport
+
+EXIT_OK, EXIT_FAILED_TASKS, EXIT_STUCK, EXIT_KILLED = 0, 3, 4, 130
+_CONNECT_SECONDS = 30.0
+_CONNECT_WORD_SECONDS = 3.0
+_IDLE_LOOK_SECONDS = 0.25
+_BODY_MARGIN = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How `asya up` was asked to run. `transport_env` are the transport's variables for every sidecar."""
+
+    transport_env: Mapping[str, str]
+    log_level: str
+    port: int = 0
+    exit_when_idle: bool = False
+
+
+class Supervisor:
+    """Runs one mesh on this machine; also what the API sees of it (`asya.local.api.Mesh`)."""
+
+    sink, sump = SINK, SUMP
+
+    def __init__(
+        self, plan: MeshPlan, state: StateFolder, transport: Transport, console: Console, options: Options
+    ) -> None:
+        self._plan, self._state, self._transport = plan, state, transport
+        self._console, self._options = console, options
+        self._pools: dict[str, Pool] = {}
+        self._ending = asyncio.Event()
+        self._killed = asyncio.Event()
+        self._exit_code = EXIT_OK
+        self._said: dict[str, str] = {}
+        self._started_at = time.time()
+
+    # -- what the API asks
+
+    def actors(self) -> Sequence[Mapping[str, Any]]:
+        """Return one record per actor that runs here."""
+        return [pool.record() for pool in self._pools.values()]
+
+    async def is_known(self, actor: str) -> bool:
+        """Tell whether there is a queue: an actor of this folder, or one of the namespace that runs elsewhere."""
+        if any(plan.name == actor for plan in (*self._plan.actors, *self._plan.idle)):
+            return True
+        return actor in await self._transport.depth([actor])
+
+    async def publish(self, actor: str, body: bytes) -> None:
+        """Publish one envelope."""
+        await self._transport.publish([Outgoing(actor, body)])
+
+    # -- life
+
+    def stop(self) -> None:
+        """Ask for a drain; asked again, for an end at once."""
+        if self._ending.is_set():
+            self._console.event("killing", "ending everything now", level="warning")
+            self._exit_code = EXIT_KILLED
+            self._killed.set()
+        else:
+            self._console.event("draining", "letting what runs finish; once more to end it at once")
+            self._ending.set()
+
+    async def run(self) -> int:
+        """Run until asked to stop, or until idle when that was asked for; return the exit code.
+
+        Raises:
+            AsyaError: It could not begin.
+        """
+        runtime_file()
+        async with contextlib.AsyncExitStack() as stack:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, self.stop)
+                stack.callback(asyncio.get_running_loop().remove_signal_handler, number)
+            if not await self._open_transport(stack):
+                return EXIT_OK
+            store = TaskStore(self._state.tasks)
+            stack.push_async_callback(store.close)
+            server = ApiServer(self._options.port)
+            stack.push_async_callback(server.stop)
+            http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
+            record = stack.enter_context(StatusRecord(self._state.status))
+            await self._serve(store, server, http, record)
+        return self._exit_code
+
+    async def _open_transport(self, stack: contextlib.AsyncExitStack) -> bool:
+        """Connect and declare every queue; False when the user gave up meanwhile."""
+        stack.push_async_callback(self._transport.close)
+        opening = asyncio.create_task(self._transport.open())
+        stopping = asyncio.create_task(self._ending.wait())
+        done, _ = await asyncio.wait(
+            (opening, stopping), timeout=_CONNECT_WORD_SECONDS, return_when=asyncio.FIRST_COMPLETED
+        )
+        if not done:
+            reason = self._transport.link.reason or "no answer yet"
+            self._console.event("connecting", f"waiting for {self._transport.name}: {reason}", level="warning")
+            await asyncio.wait((opening, stopping), timeout=_CONNECT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not opening.done():
+            opening.cancel()
+            if self._ending.is_set():
+                return False
+            raise AsyaError(f"{self._transport.name} cannot be reached: {self._transport.link.reason or 'no answer'}")
+        opening.result()
+        await self._transport.declare([plan.queue for plan in (*self._plan.actors, *self._plan.idle)])
+        return True
+
+    async def _serve(self, store: TaskStore, server: ApiServer, http: httpx.AsyncClient, record: StatusRecord) -> None:
+        now = time.monotonic()
+        for plan in self._plan.actors:
+            self._pools[plan.name] = Pool(plan, self._starter(plan, server, http, record), now=now)
+        limit = self._transport.limits.message_bytes + _BODY_MARGIN
+        await server.start(create_app(store, self, token=server.token, body_limit=limit))
+        write_address(self._state.path, server.url, server.token)
+        self._console.event(
+            "ready",
+            f"{len(self._plan.actors)} actors of namespace {self._plan.namespace} on {self._transport.name}; "
+            f"API at {server.url}, state in {self._state.path}",
+            url=server.url,
+            state=str(self._state.path),
+            actors=[plan.name for plan in self._plan.actors],
+        )
+        async with self._tasks() as tasks:
+            for pool in self._pools.values():
+                tasks.append(asyncio.create_task(self._scale(pool, store, record), name=f"scale {pool.plan.name}"))
+            if self._options.exit_when_idle:
+                tasks.append(asyncio.create_task(self._watch_idle(store), name="idle"))
+            ending = asyncio.create_task(self._ending.wait(), name="ending")
+            tasks.append(ending)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            for task in done:
+                task.result()
+        finally:
+            await self._end_all(record)
+
+    @contextlib.asynccontextmanager
+    async def _tasks(self) -> AsyncIterator[list[asyncio.Task[Any]]]:
+        tasks: list[asyncio.Task[Any]] = []
+        try:
+            yield tasks
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _end_all(self, record: StatusRecord) -> None:
+        """Drain every pool side by side, or kill what is left as soon as that is asked for."""
+        draining = asyncio.gather(*(pool.drain() for pool in self._pools.values()))
+        killed = asyncio.create_task(self._killed.wait())
+        await asyncio.wait((draining, killed), return_when=asyncio.FIRST_COMPLETED)
+        if self._killed.is_set():
+            await asyncio.gather(*(pool.kill() for pool in self._pools.values()))
+        killed.cancel()
+        await draining
+        with contextlib.suppress(TransportError):
+            await self._look_at_queues()
+        record.note(self.actors())
+
+    # -- scaling
+
+    def _starter(self, plan: ActorPlan, server: ApiServer, http: httpx.AsyncClient, record: StatusRecord) -> Any:  # noqa: ANN401  a function of one number
+        sidecar_env = {
+            **self._options.transport_env,
+            "ASYA_GATEWAY_URL": server.url,
+            "ASYA_GATEWAY_TOKEN": server.token,
+        }
+        if "ASYA_LOG_LEVEL" not in plan.sidecar_env:
+            sidecar_env["ASYA_LOG_LEVEL"] = self._options.log_level
+
+        def start(number: int) -> Replica:
+            return Replica(
+                plan,
+                number,
+                socket_dir=self._state.socket_dir(f"{len(self._pools)}-{list(self._pools).index(plan.name)}-{number}"),
+                log=self._state.logs / f"{plan.name}-{number}.log",
+                sidecar_env=sidecar_env,
+                on_line=lambda source, text: self._console.line(plan.name, number, source, text),
+                on_change=lambda: self._changed(plan.name, record),
+                http=http,
+            )
+
+        return start
+
+    def _changed(self, actor: str, record: StatusRecord) -> None:
+        """Tell a new reason once, at once; the processes themselves are started again and again and would repeat it."""
+        reason = self._pools[actor].reason
+        if reason and self._said.get(actor) != reason:
+            self._said[actor] = reason
+            self._console.event(
+                "not-ready", f"{actor} cannot work: {reason}", level="error", actor=actor, reason=reason
+            )
+        record.note(self.actors())
+
+    async def _scale(self, pool: Pool, store: TaskStore, record: StatusRecord) -> None:
+        name = pool.plan.name
+        while True:
+            try:
+                depths = await self._transport.depth([name])
+            except TransportError as error:
+                # As KEDA without a fallback: while the queue cannot be read the number of replicas stays.
+                self._console.event(
+                    "depth", f"the queue of {name} cannot be read: {error}", level="warning", actor=name
+                )
+            else:
+                await self._adjust(pool, pool.look(depths[name], now=time.monotonic()) if name in depths else 0, store)
+                record.note(self.actors())
+            await asyncio.sleep(pool.plan.scaling.polling_interval)
+
+    async def _adjust(self, pool: Pool, surplus: int, store: TaskStore) -> None:
+        if surplus == 0:
+            return
+        before = len(pool.live)
+        if surplus > 0:
+            busy = await store.read(lambda db: views.busy_sidecars(db, pool.plan.name))
+            pool.shrink(surplus, busy=busy)
+        else:
+            pool.grow(-surplus)
+        name = pool.plan.name
+        text = f"{name}: {before} → {pool.desired} replicas (backlog {pool.backlog})"
+        self._console.event(
+            "scaled", text, actor=name, replicas_before=before, replicas=pool.desired, backlog=pool.backlog
+        )
+
+    # -- the end by itself
+
+    async def _watch_idle(self, store: TaskStore) -> None:
+        watch = IdleWatch()
+        while True:
+            await asyncio.sleep(_IDLE_LOOK_SECONDS)
+            with contextlib.suppress(TransportError):
+                await self._look_at_queues()
+            counts = await store.read(lambda db: views.count_by_status(db, self._started_at))
+            waiting = [pool for pool in self._pools.values() if pool.waiting]
+            sight = Sight(
+                now=time.monotonic(),
+                waiting=[pool.plan.name for pool in waiting],
+                failing=[pool.plan.name for pool in waiting if pool.failing],
+                open_tasks=counts.get("pending", 0) + counts.get("running", 0),
+                tasks_seen=sum(counts.values()),
+            )
+            ending = watch.look(sight)
+            if ending is not None:
+                self._conclude(ending, counts, waiting)
+                self._ending.set()
+                return
+
+    async def _look_at_queues(self) -> None:
+        for name, depth in (await self._transport.depth(list(self._pools))).items():
+            self._pools[name].depth = depth
+
+    def _conclude(self, ending: Ending, counts: Mapping[str, int], waiting: Sequence[Pool]) -> None:
+        ended = {status: counts.get(status, 0) for status in ("succeeded", "failed", "canceled")}
+        dead = sum(pool.depth.dead or 0 for pool in self._pools.values())
+        if ending is Ending.STUCK:
+            self._exit_code = EXIT_STUCK
+            left = {pool.plan.name: pool.waiting for pool in waiting}
+            told = "; ".join(
+                f"{name} has {count} messages left: {self._pools[name].reason}" for name, count in left.items()
+            )
+            self._console.event("stuck", f"stopping: {told}", level="error", left=left, **ended)
+            return
+        text = f"idle: {ended['succeeded']} succeeded, {ended['failed']} failed, {ended['canceled']} canceled"
+        if dead:
+            text += f", {dead} in dead-letter queues"
+        bad = bool(ended["failed"] or dead)
+        self._exit_code = EXIT_FAILED_TASKS if bad else EXIT_OK
+        self._console.event("idle", text, level="warning" if bad else "info", dead=dead, **ended)
