@@ -105,9 +105,10 @@ class Bench:
 
     async def calls(self) -> str:
         found = await pods.call_round(sys.executable, self._scale.calls)
-        for kind, value in found.items():
-            self.samples.add(f"call.{kind}", value)
-        return ", ".join(f"{kind} {value:.1f} µs" for kind, value in found.items())
+        for where, figures in found.items():
+            for kind, value in figures.items():
+                self.samples.add(f"call.{kind}", value, where)
+        return ", ".join(f"{kind} {value:.1f} µs" for kind, value in found["asya"].items())
 
     async def start(self) -> str:
         took = await pods.start_round(mesh.sqlite(self._folder / "start.sqlite", "bench"), self._folder / "start")

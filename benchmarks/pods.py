@@ -149,8 +149,8 @@ async def start_round(environ: Mapping[str, str], folder: Path) -> float:
         await transport.close()
 
 
-async def call_round(python: str, calls: int) -> dict[str, float]:
-    """µs of one call, sequential and pipelined, from a process of its own."""
+async def call_round(python: str, calls: int) -> dict[str, dict[str, float]]:
+    """µs of one call, sequential and pipelined, from a process of its own; by where the two processes ran."""
     process = await asyncio.create_subprocess_exec(
         python, "-m", "benchmarks.calls", str(calls), stdout=asyncio.subprocess.PIPE
     )
