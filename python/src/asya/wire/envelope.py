@@ -24,6 +24,8 @@ Raw = msgspec.Raw
 Phase = Literal["pending", "processing", "retrying", "succeeded", "failed", "paused", "canceled"]
 
 NULL = Raw(b"null")
+# Stands for "absent": msgspec cannot tell Raw from None by type.
+NO_FLOW = Raw(b"")
 
 
 class Route(msgspec.Struct, forbid_unknown_fields=True):
@@ -73,9 +75,9 @@ class Envelope(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_
     parent_id: str | None = None
     route: Route
     headers: dict[str, Raw] = {}
-    payload: Raw = NULL
+    payload: Raw
     status: Status | None = None
-    flow: Raw | None = None
+    flow: Raw = NO_FLOW
     # Unknown fields: empty for nearly every message, so they cost the common path nothing.
     extra: Unknown | None = None
 
@@ -110,7 +112,7 @@ class _Wire(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     headers: dict[str, Raw] | None = None
     payload: Raw = NULL
     status: Status | None = None
-    flow: Raw | None = None
+    flow: Raw = NO_FLOW
 
 
 _decode_wire = msgspec.json.Decoder(_Wire).decode
