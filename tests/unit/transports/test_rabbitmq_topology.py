@@ -30,7 +30,9 @@ def declared(spec: QueueSpec, broker: Broker) -> list[Declaration]:
 
 
 def arguments(spec: QueueSpec, broker: Broker, queue: str = "asya_shop_resize") -> dict[str, Any]:
-    return next(dict(step.arguments) for step in declared(spec, broker) if isinstance(step, Queue) and step.name == queue)
+    return next(
+        dict(step.arguments) for step in declared(spec, broker) if isinstance(step, Queue) and step.name == queue
+    )
 
 
 def test_an_actor_has_two_queues_on_its_namespaces_exchange() -> None:
@@ -115,7 +117,9 @@ def matches(pattern: list[str], words: list[str]) -> bool:
     return bool(words) and pattern[0] in {"*", words[0]} and matches(pattern[1:], words[1:])
 
 
-def way(ladder: Ladder, exchange: str, key: str, namespace: str = "shop", actor: str = "resize") -> tuple[int, list[str]]:
+def way(
+    ladder: Ladder, exchange: str, key: str, namespace: str = "shop", actor: str = "resize"
+) -> tuple[int, list[str]]:
     """Walk a message through the declared exchanges and queues; return the time it waited (ms) and where it ended."""
     steps = [*ladder_topology(ladder), *declared_for(ladder, namespace, actor)]
     queues = {step.name: step.arguments for step in steps if isinstance(step, Queue)}

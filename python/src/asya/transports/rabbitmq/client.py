@@ -7,6 +7,7 @@ The library is aiormq, the protocol layer that aio-pika is made of, by the same 
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,6 +48,8 @@ __all__ = [
 ]
 
 CONNECT_SECONDS = 15.0
+# It logs each loss of a connection several times with tracebacks; we log it once, and the error carries the rest.
+logging.getLogger("aiormq.connection").setLevel(logging.CRITICAL)
 _DENIED = (ProbableAuthenticationError, AuthenticationError, ConnectionNotAllowed, ChannelAccessRefused)
 
 

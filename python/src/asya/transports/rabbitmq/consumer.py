@@ -149,8 +149,11 @@ class ActorConsumer:
         while subscription.alive:
             self._changed.clear()
             wanted = self._credit
-            if not subscription.running:
-                prefetch = 0
+            if prefetch and not subscription.running:
+                # The broker has cancelled it: the queue was deleted. A channel that knew the old queue gets nothing from
+                # a new one of the same name (seen on 3.10), so this channel has to go.
+                await subscription.close()
+                return
             if prefetch and wanted != prefetch:
                 await subscription.stop()
                 prefetch = 0
