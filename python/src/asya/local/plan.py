@@ -1,4 +1,4 @@
-"""From manifests to what runs on this machine: environment, queue and scaling of each actor; what has no effect here."""
+"""From manifests to what runs on this machine: environment, queue, scaling of each actor; what has no effect here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from asya.policy.resiliency import DEFAULT_ACTOR_TIMEOUT
 from asya.transports import QueueSpec
 
 LOCAL_POLLING_SECONDS = 1.0
-"""`pollingInterval` where the manifest does not write one; KEDA's 30 s is for brokers that many share."""
+"""`pollingInterval` where the manifest does not write one; KEDA's own is 30 s."""
 CREW_COOLDOWN_SECONDS = 30.0
 _DRAIN_MARGIN_SECONDS = 5.0
 _DEFAULT_PYTHON = "python3"
@@ -25,8 +25,8 @@ _CREW_SETTINGS = ("ASYA_CHECKPOINT_URL", "ASYA_SINK_HOOKS")
 _WITHOUT_EFFECT = (
     "image", "image_pull_policy", "image_pull_secrets", "resources", "ports", "probes", "security_context",
     "service_account_name", "node_selector", "tolerations", "affinity", "topology_spread_constraints",
-    "priority_class_name", "runtime_class_name", "pod_security_context", "pod_labels", "pod_annotations", "host_aliases",
-    "strategy", "tracing", "transport",
+    "priority_class_name", "runtime_class_name", "pod_security_context", "pod_labels", "pod_annotations",
+    "host_aliases", "strategy", "tracing", "transport",
 )  # fmt: skip
 # What a handler may miss: said for each actor.
 _MISSING_HERE = (

@@ -196,11 +196,14 @@ class Supervisor:
         if "ASYA_LOG_LEVEL" not in plan.sidecar_env:
             sidecar_env["ASYA_LOG_LEVEL"] = self._options.log_level
 
+        # Not the name: a socket's path is short, an actor's name need not be.
+        index = self._plan.actors.index(plan)
+
         def start(number: int) -> Replica:
             return Replica(
                 plan,
                 number,
-                socket_dir=self._state.socket_dir(f"{len(self._pools)}-{list(self._pools).index(plan.name)}-{number}"),
+                socket_dir=self._state.socket_dir(f"{index}-{number}"),
                 log=self._state.logs / f"{plan.name}-{number}.log",
                 sidecar_env=sidecar_env,
                 on_line=lambda source, text: self._console.line(plan.name, number, source, text),
@@ -289,6 +292,8 @@ class Supervisor:
             self._console.event("stuck", f"stopping: {told}", level="error", left=left, **ended)
             return
         text = f"idle: {ended['succeeded']} succeeded, {ended['failed']} failed, {ended['canceled']} canceled"
+        if not_ended := counts.get("pending", 0) + counts.get("running", 0):
+            text += f", {not_ended} open although no queue that is served here holds them"
         if dead:
             text += f", {dead} in dead-letter queues"
         bad = bool(ended["failed"] or dead)

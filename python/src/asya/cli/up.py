@@ -1,0 +1,187 @@
+"""`asya up`: run the actors of a folder on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from asya.cli.shared import output_option, tells_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from asya.local.console import Console
+    from asya.local.plan import MeshPlan
+
+
+@click.command("up", no_args_is_help=True)
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "--transport",
+    type=click.Choice(["sqlite", "rabbitmq"]),
+    default="sqlite",
+    show_default=True,
+    envvar="ASYA_TRANSPORT",
+    help="Where the queues are: a file in the state folder, or a RabbitMQ.",
+)
+@click.option("--rabbitmq-url", metavar="URL", help="amqp:// address; else the ASYA_RABBITMQ_* variables count.")
+@click.option("--namespace", metavar="NAME", help="Namespace to run; else the manifests', else `default`.")
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(".asya"),
+    show_default=True,
+    envvar="ASYA_STATE",
+    show_envvar=True,
+    help="Folder for queues, tasks, logs and the API's address. It can be removed when nothing runs.",
+)
+@click.option(
+    "--fresh/--keep", default=False, help="Forget queues, tasks and logs of earlier runs, or go on with them."
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the API on 127.0.0.1; 0: any free one.")
+@click.option("--actor", "actors", metavar="NAME", multiple=True, help="Run only this actor (repeatable).")
+@click.option(
+    "--env-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="NAME=value lines that stand in for Secrets and ConfigMaps; default: DIR/.env.",
+)
+@click.option("--exit-when-idle", is_flag=True, help="End when the first messages came and all queues are empty again.")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="warning",
+    show_default=True,
+    help="Least level of sidecars' and runtimes' own log lines shown here; what handlers print is always shown.",
+)
+@output_option
+@tells_errors
+def command(
+    folder: Path,
+    transport: str,
+    rabbitmq_url: str | None,
+    namespace: str | None,
+    state: Path,
+    fresh: bool,  # noqa: FBT001  click passes options by name
+    port: int,
+    actors: tuple[str, ...],
+    env_file: Path | None,
+    exit_when_idle: bool,  # noqa: FBT001  as above
+    log_level: str,
+    output: str,
+) -> None:
+    """Run the actors of a folder on this machine.
+
+    Reads every AsyncActor manifest under DIR, makes the queues, and scales each actor from nothing and back by its
+    backlog, as KEDA would (a manifest without pollingInterval is looked at every second here). Handlers are imported
+    from DIR/ACTOR/, then from the manifest's folder. Crew actors (x-sink, x-sump) come by themselves. --fresh empties
+    the state folder; queues of a RabbitMQ are left as they are.
+
+    In the state folder: api.json (where clients find the API), status.jsonl (replicas and queues over time),
+    logs/ACTOR-N.log, queue.db, tasks.db. One `asya up` per folder.
+
+    Ctrl-C lets running calls finish; a second one ends everything at once. What is still queued waits for the next
+    start.
+
+    \b
+    Examples:
+      asya up examples/photos
+      asya up examples/photos --exit-when-idle --fresh -o json
+      asya up actors --transport rabbitmq --rabbitmq-url amqp://guest:guest@localhost/
+
+    \b
+    Exit status:
+      0    ended well (Ctrl-C, or idle and no task failed)
+      1    could not begin: manifests, settings, state folder in use, no broker
+      2    wrong usage
+      3    idle, and a task failed or a message is in a dead-letter queue (--exit-when-idle)
+      4    messages are left that no actor here can handle (--exit-when-idle)
+      130  ended at once by a second Ctrl-C
+    """  # noqa: D301  click reads the real character
+    from asya.api import read_manifests  # noqa: PLC0415  pydantic; not needed for --help
+    from asya.local.console import Console  # noqa: PLC0415  as above
+    from asya.local.plan import make_plan  # noqa: PLC0415  as above
+    from asya.settings import process_environment  # noqa: PLC0415  as above
+
+    environ = process_environment()
+    plan = make_plan(
+        read_manifests([folder]),
+        folder if folder.is_dir() else folder.parent,
+        transport=transport,
+        namespace=namespace,
+        only=actors,
+        variables=_variables(env_file, folder),
+        environ=environ,
+    )
+    console = Console(
+        colour=output == "text" and sys.stdout.isatty() and "NO_COLOR" not in environ,
+        as_json=output == "json",
+        level=log_level,
+    )
+    for note in plan.notes:
+        console.event("note", note)
+    for warning in plan.warnings:
+        console.event("warning", warning, level="warning")
+    transport_env = _transport_environment(environ, transport, rabbitmq_url, plan.namespace)
+    sys.exit(
+        _run(plan, console, transport_env, state, fresh=fresh, port=port, idle=exit_when_idle, log_level=log_level)
+    )
+
+
+def _run(
+    plan: MeshPlan,
+    console: Console,
+    transport_env: dict[str, str],
+    state: Path,
+    *,
+    fresh: bool,
+    port: int,
+    idle: bool,
+    log_level: str,
+) -> int:
+    from asya.local.state import StateFolder  # noqa: PLC0415  not needed for --help
+    from asya.local.supervisor import Options, Supervisor  # noqa: PLC0415  as above
+    from asya.settings import load  # noqa: PLC0415  as above
+    from asya.transports import open_transport  # noqa: PLC0415  as above
+    from asya.transports.settings import TransportSettings  # noqa: PLC0415  as above
+
+    folder = StateFolder(state, fresh=fresh)
+    try:
+        transport_env = {**transport_env, "ASYA_SQLITE_PATH": str(folder.queue)}
+        settings = load(TransportSettings, transport_env)
+        # The sidecars' own lines go to the log files from level info on, whatever is shown here.
+        options = Options(
+            transport_env=transport_env,
+            log_level="debug" if log_level == "debug" else "info",
+            port=port,
+            exit_when_idle=idle,
+        )
+
+        async def run() -> int:
+            return await Supervisor(plan, folder, open_transport(settings), console, options).run()
+
+        return asyncio.run(run())
+    finally:
+        folder.release()
+
+
+def _variables(env_file: Path | None, folder: Path) -> Mapping[str, str] | None:
+    from dotenv import dotenv_values  # noqa: PLC0415  not needed for --help
+
+    path = env_file or folder / ".env"
+    if not path.is_file():
+        return None
+    return {name: value for name, value in dotenv_values(path, interpolate=False).items() if value is not None}
+
+
+def _transport_environment(
+    environ: Mapping[str, str], transport: str, rabbitmq_url: str | None, namespace: str
+) -> dict[str, str]:
+    """Return the variables that lead every sidecar to the same queues as us."""
+    kept = ("ASYA_RABBITMQ_", "ASYA_SQLITE_", "ASYA_QUEUE_NAMES")
+    found = {name: value for name, value in environ.items() if name.startswith(kept)}
+    found |= {"ASYA_TRANSPORT": transport, "ASYA_NAMESPACE": namespace}
+    return found | ({"ASYA_RABBITMQ_URL": rabbitmq_url} if rabbitmq_url else {})
