@@ -1,7 +1,7 @@
 """The broker in memory: queues, leases, and faults on demand.
 
-Everything happens in the order it was asked for; messages are handed out on the event loop's next turn, to the consumers
-of a queue in turn, so that a run with the same clock and the same calls is the same run.
+Everything happens in the order it was asked for; messages are handed out on the next turn of the event loop, to the
+consumers of a queue one after the other, so that a run with the same clock and the same calls is the same run.
 """
 
 from __future__ import annotations
@@ -33,12 +33,13 @@ class Message:
 
 @dataclass(slots=True, eq=False)
 class Lease:
-    """A message in somebody's hands."""
+    """A message in somebody's hands; `counted` towards its consumer's credit until the holder knows that it is over."""
 
     message: Message
     queue: MemoryQueue
     consumer: Subscriber
     timer: Timer | None = None
+    counted: bool = True
 
 
 @dataclass(slots=True, eq=False)
@@ -138,11 +139,13 @@ class MemoryBroker:
     def check(self, lease: Lease) -> None:
         """Raise `LeaseLostError` when the lease is over."""
         if lease not in lease.queue.out:
+            self.uncount(lease)
             raise LeaseLostError("the message was given to somebody else")
 
     def settle(self, lease: Lease, settle: Settle) -> None:
         """End a lease that stands, by its holder's wish; a release is no failed attempt."""
         self._forget(lease)
+        self.uncount(lease)
         match settle:
             case Settle.ACK:
                 pass
@@ -159,6 +162,13 @@ class MemoryBroker:
             lease.queue.dead.append(lease.message)
         else:
             self._put(lease.queue, lease.message)
+
+    def uncount(self, lease: Lease) -> None:
+        """Give the credit of a lease back to its consumer, once."""
+        if lease.counted:
+            lease.counted = False
+            lease.consumer.out -= 1
+            self.dispatch_soon(lease.queue)
 
     def extend(self, lease: Lease, seconds: float) -> None:
         """Let a lease that stands end `seconds` from now."""
@@ -203,8 +213,6 @@ class MemoryBroker:
         if lease.timer is not None:
             lease.timer.cancel()
         lease.queue.out.remove(lease)
-        lease.consumer.out -= 1
-        self.dispatch_soon(lease.queue)
 
     def _dispatch(self, queue: MemoryQueue) -> None:
         queue.dispatching = False

@@ -64,6 +64,7 @@ class MemoryTransport:
             subscriber.paused = True
             for lease in [lease for lease in queue.out if lease.consumer is subscriber]:
                 self.broker.end(lease)
+                self.broker.uncount(lease)
 
     def restore_connection(self) -> None:
         """Connect again, consumers included."""

@@ -1,0 +1,41 @@
+"""The transports under the one suite."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from tests.contract.transports.harness import Harness, MemoryHarness, RabbitmqHarness, SqliteHarness
+
+
+@pytest.fixture
+def _harness(request: pytest.FixtureRequest, tmp_path: Path) -> Harness:
+    match request.param:
+        case "memory":
+            return MemoryHarness()
+        case "sqlite":
+            return SqliteHarness(tmp_path)
+        case "rabbitmq":
+            url = request.getfixturevalue("rabbitmq_url")
+            return RabbitmqHarness(url, request.getfixturevalue("rabbitmq_broker").management_url)
+        case other:
+            raise AssertionError(other)
+
+
+@pytest_asyncio.fixture
+async def harness(_harness: Harness) -> AsyncIterator[Harness]:
+    """A broker with a namespace of its own, cleaned up afterwards."""
+    yield _harness
+    await _harness.end()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test that takes `harness` runs on every transport."""
+    if "_harness" in metafunc.fixturenames:
+        metafunc.parametrize(
+            "_harness",
+            ["memory", "sqlite", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)],
+            indirect=True,
+        )
