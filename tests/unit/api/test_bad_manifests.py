@@ -412,7 +412,7 @@ IN_SPEC = [
         "runtime: {batch: {wait: 5ms}}",
         1,
         "runtime.batch.size",
-        "missing; expected a whole number from 1 to 10000",
+        "missing; expected a whole number from 2 to 100000",
     ),
     (
         "fewer held than called",

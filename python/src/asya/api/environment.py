@@ -52,14 +52,14 @@ def runtime_environment(actor: AsyncActor, *, socket_dir: str, handler_path: Seq
     found = {
         "ASYA_SOCKET_DIR": socket_dir,
         "ASYA_RUNTIME_WORKERS": str(runtime.workers),
+        "ASYA_ASYNC_CONCURRENCY": str(runtime.concurrency),
+        "ASYA_PIPELINE": str(runtime.pipeline),
         "ASYA_LOG_LEVEL": runtime.log_level,
     }
     if actor.spec.handler is not None:
         found["ASYA_HANDLER"] = actor.spec.handler
     if handler_path:
         found["ASYA_HANDLER_PATH"] = ":".join(handler_path)
-    if runtime.concurrency is not None:
-        found["ASYA_ASYNC_CONCURRENCY"] = str(runtime.concurrency)
     if runtime.batch is not None:
         found["ASYA_BATCH_SIZE"] = str(runtime.batch.size)
         found["ASYA_BATCH_WAIT"] = runtime.batch.wait

@@ -24,22 +24,23 @@ class QueueSpec(Model):
 class BatchSpec(Model):
     """Calls of a batch handler: it takes a list of payloads and returns a list of as many results."""
 
-    size: Annotated[int, Field(ge=1, le=10_000)]
+    size: Annotated[int, Field(ge=2, le=100_000)]
     """Most payloads in one call."""
-    wait: Duration = "10ms"
-    """How long a call waits for more payloads once it has one."""
+    wait: Duration = "50ms"
+    """How long a batch waits to be full, counted from its first payload."""
 
 
 class RuntimeSpec(Model):
     """The process that calls your handler."""
 
-    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    workers: Annotated[int, Field(ge=1, le=1024)] = 1
     """Worker processes, for functions that keep a core busy. Each imports the handler, and loads its model, once."""
-    concurrency: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    """Calls side by side in one worker, for async handlers; others run one.
-    When absent, the runtime's own default."""
+    concurrency: Annotated[int, Field(ge=1, le=100_000)] = 64
+    """Calls side by side in one worker, for async handlers; others run one at a time."""
     batch: BatchSpec | None = None
     """Hand payloads over in lists. When absent, the handler is called with one payload at a time."""
+    pipeline: Annotated[int, Field(ge=0, le=100_000)] = 0
+    """Calls sent ahead to a worker that runs one at a time, so that it never waits for the next; for short calls."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least level that the runtime logs."""
 

@@ -25,8 +25,10 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _BOOLS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _TAG = "tag:yaml.org,2002:"
-_KINDS = ("map", "seq", "str", "int", "float", "bool", "null", "timestamp", "merge", "value")
-_TAGS = frozenset(_TAG + kind for kind in _KINDS)
+_PLAIN = _TAG + "plain"
+"""Our own tag for a scalar without quotes or tag, whose look decides."""
+_BY_LOOK = frozenset(_TAG + kind for kind in ("plain", "int", "float", "bool", "null"))
+_TAGS = _BY_LOOK | {_TAG + kind for kind in ("map", "seq", "str", "timestamp", "merge", "value")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,8 @@ def read_documents(text: str, *, is_json: bool = False) -> Iterator[Document | M
             return
         text = text.replace("\t", " ")  # JSON strings hold no raw tab, and YAML's reader refuses them as blanks
     try:
-        for node in yaml.compose_all(text, yaml.SafeLoader):
-            if not (node.tag == _TAG + "null" and not node.value):
+        for node in yaml.compose_all(text, _Loader):
+            if node.tag != _PLAIN or node.value:
                 yield _Reader().document(node)
     except yaml.YAMLError as error:
         yield _syntax_error(error, text)
@@ -88,6 +90,15 @@ def _syntax_error(error: yaml.YAMLError, text: str) -> Mistake:
     hint = "; indent with blanks, not tabs" if "\\t" in (error.problem or "") else ""
     text = ", ".join(part for part in (error.context, error.problem) if part)
     return Mistake(mark.line + 1 if mark else 1, f"not YAML: {text}{where}{hint}")
+
+
+class _Loader(yaml.SafeLoader):
+    """Leaves it to us what a plain scalar is."""
+
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:  # noqa: ANN401  as in the base class
+        if kind is yaml.ScalarNode and implicit[0]:
+            return _TAG + "merge" if value == "<<" else _PLAIN
+        return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]
 
 
 class _TooMuchError(Exception):
@@ -121,7 +132,7 @@ class _Reader:
             self._mistakes.append(Mistake(node.start_mark.line + 1, f"the tag {node.tag} is not known here", path))
             return None
         if isinstance(node, yaml.ScalarNode):
-            return _scalar(node)
+            return self._scalar(node, path)
         if id(node) in self._open:
             self._mistakes.append(Mistake(node.start_mark.line + 1, "an alias that contains itself", path))
             return None
@@ -146,7 +157,7 @@ class _Reader:
             if not isinstance(key_node, yaml.ScalarNode):
                 self._mistakes.append(Mistake(line, "a key must be text", path))
                 continue
-            key = str(key_node.value)
+            key = self._text(key_node, path)
             if key in first:
                 message = f"key {key!r} is given twice; first on line {first[key]}"
                 self._mistakes.append(Mistake(line, message, (*path, key)))
@@ -163,11 +174,18 @@ class _Reader:
             return []
         return [self._value(each, path) for each in nodes]
 
+    def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:  # noqa: ANN401  any JSON scalar
+        text = self._text(node, path)
+        return _plain(text) if node.tag in _BY_LOOK else text
 
-def _scalar(node: yaml.ScalarNode) -> Any:  # noqa: ANN401  any JSON scalar
-    """Read a scalar: an explicit !!str, and anything in quotes, is text; all else goes by how it looks."""
-    text = str(node.value)
-    return text if node.style is not None or node.tag == _TAG + "str" else _plain(text)
+    def _text(self, node: yaml.ScalarNode, path: Path) -> str:
+        """Return a scalar's text; JSON writes a character beyond the basic plane as two escapes."""
+        text = str(node.value)
+        try:
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            self._mistakes.append(Mistake(node.start_mark.line + 1, "half of a surrogate pair is no character", path))
+            return ""
 
 
 def _plain(text: str) -> Any:  # noqa: ANN401  any JSON scalar
