@@ -18,11 +18,11 @@ import msgspec
 
 from asya.errors import AsyaError, LeaseLostError, NoDestinationError, TransportError
 from asya.transports import Consumer, Delivery, Settle, Transport
-from asya.wire import Envelope, Raw, Route, Status, format_time
+from asya.wire import Envelope, Raw, Route, Status
 from asya_sidecar.carry import Carrier
-from asya_sidecar.decide import Actor, Away, Decision, Final, after_call, before_call, receive
+from asya_sidecar.decide import Actor, Away, Decision, after_call, before_call, receive
+from asya_sidecar.events import Receiver, Reporter, children_event, final_event, fly_event, progress_event
 from asya_sidecar.link import RuntimeLink
-from asya_sidecar.report import Receiver, Report, Reporter
 from asya_sidecar.settings import SidecarSettings
 from asya_sidecar.stream import Stream
 
@@ -240,12 +240,12 @@ class Loop:
         meta = _encode_meta(
             _Meta(envelope.id, envelope.route, envelope.headers, limit, envelope.parent_id, envelope.status)
         )
-        fly = None if receiver is None else lambda event: receiver.progress(_fly(envelope, event))
+        fly = None if receiver is None else lambda event: receiver.progress(fly_event(envelope, event))
         stream = Stream(envelope, self._actor, self._carrier, fly)
         assert self.link is not None  # noqa: S101  set before anything is received
         call = stream.call = self.link.call(meta, bytes(envelope.payload), limit, stream)
         if receiver is not None:
-            receiver.progress(_progress(envelope, self._actor, "processing", {"instance": INSTANCE}))
+            receiver.progress(progress_event(envelope, self._actor, "processing", {"instance": INSTANCE}))
             receiver.started(envelope.id, call.stop)
         try:
             outcome = await call.done
@@ -255,11 +255,11 @@ class Loop:
             if not call.done.done():
                 call.stop()
         await stream.flush()
+        stream.call = None  # they hold each other: without this, memory waits for the garbage collector
         if stream.undeliverable:
             return Decision(row="too-large", settle=Settle.DEAD_LETTER), stream.children
         if receiver is not None and stream.children and not isinstance(outcome, Away):
-            children = {"actor": self._actor.name, "hop": envelope.hop, "children": stream.children}
-            await receiver.final(_report(envelope, "children", children))
+            await receiver.final(children_event(envelope, self._actor, stream.children))
         return after_call(envelope, outcome, self._actor, time.time()), stream.children
 
     async def _tell(
@@ -280,9 +280,9 @@ class Loop:
         retrying = decision.row == "handler-error"
         if retrying:
             data["delay_s"] = round(decision.sends[0].delay, 3)
-        receiver.progress(_progress(envelope, self._actor, "retrying" if retrying else "completed", data))
+        receiver.progress(progress_event(envelope, self._actor, "retrying" if retrying else "completed", data))
         if decision.final is not None:
-            await receiver.final(_final(envelope, decision.final))
+            await receiver.final(final_event(envelope, decision.final))
 
     # -- settling
 
@@ -392,38 +392,3 @@ class Loop:
 def _ids(envelope: Envelope) -> dict[str, Any]:
     trace = envelope.headers.get("traceparent")
     return {"envelope": envelope.id, "traceparent": bytes(trace).decode().strip('"') if trace is not None else None}
-
-
-def _report(envelope: Envelope, kind: str, data: dict[str, Any] | Raw, status: str | None = None) -> Report:
-    return Report(
-        id=envelope.id, parent_id=envelope.parent_id, type=kind, status=status, at=format_time(time.time()), data=data
-    )
-
-
-def _progress(envelope: Envelope, actor: Actor, status: str, more: dict[str, Any]) -> Report:
-    known = envelope.status
-    attempt = known.attempt if known is not None and known.phase == "retrying" and known.actor == actor.name else 1
-    data = {
-        "actor": actor.name,
-        "hop": envelope.hop,
-        "attempt": attempt,
-        "prev": envelope.route.prev,
-        "next": envelope.route.next,
-        **more,
-    }
-    return _report(envelope, "status", data, status)
-
-
-def _fly(envelope: Envelope, event: bytes) -> Report:
-    return _report(envelope, "fly", Raw(event))
-
-
-def _final(envelope: Envelope, final: Final) -> Report:
-    data = {
-        "actor": final.actor,
-        "reason": final.reason,
-        "payload": envelope.payload,
-        "error": final.error,
-        "partial": final.partial,
-    }
-    return _report(envelope, "status", data, final.status)

@@ -10,7 +10,6 @@ import contextlib
 import gc
 import importlib.util
 import logging
-import shutil
 import signal
 import sys
 from pathlib import Path
@@ -58,6 +57,8 @@ def main() -> None:
 
 def install(folder: Path) -> int:
     """Copy the runtime into `folder`; return the exit code."""
+    import shutil  # noqa: PLC0415  not needed to serve
+
     spec = importlib.util.find_spec("asya_runtime")
     if spec is None or spec.origin is None:
         sys.stderr.write("asya-sidecar: asya_runtime.py is not installed beside this package\n")
@@ -73,8 +74,8 @@ def install(folder: Path) -> int:
 
 def _run(settings: SidecarSettings) -> int:
     # Start-up objects live for good; the collector need not look at them again and again.
+    gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
     try:
         import uvloop  # noqa: PLC0415  absent on platforms it does not support
 
@@ -124,9 +125,9 @@ async def _assemble(settings: SidecarSettings, stack: contextlib.AsyncExitStack,
     )
     reporter = None
     if settings.gateway_url or settings.report_hosts:
-        from asya_sidecar.report import Reporter  # noqa: PLC0415  h11 is loaded only where something is reported
+        from asya_sidecar.report import HttpReporter  # noqa: PLC0415  h11 is loaded only where something is reported
 
-        reporter = Reporter(settings.gateway_url, settings.gateway_token, settings.report_hosts)
+        reporter = HttpReporter(settings.gateway_url, settings.gateway_token, settings.report_hosts)
         for_reports = reporter
 
         async def last_words() -> None:

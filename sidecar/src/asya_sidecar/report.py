@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import Any
+from collections.abc import Callable
 from urllib.parse import quote, urlsplit
 
 import msgspec
 
 from asya.wire import Envelope, Raw, headers
 from asya_sidecar.decide.before import Preflight
+from asya_sidecar.events import Report
 from asya_sidecar.http import HttpClient, HttpError
 
 log = logging.getLogger("asya.report")
@@ -32,18 +33,7 @@ LONGEST_LIST = 64
 _OFF = b'"off"'
 
 
-class Report(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """One report, as it is sent."""
-
-    id: str
-    type: str
-    at: str
-    parent_id: str | None = None
-    status: str | None = None
-    data: dict[str, Any] | Raw = {}
-
-
-class Receiver:
+class HttpReceiver:
     """Reports for one address. Progress waits in a bounded buffer; when it is full the oldest is dropped."""
 
     def __init__(self, url: str, token: str | None, *, known: bool) -> None:
@@ -52,12 +42,12 @@ class Receiver:
         """Whether it is the configured one; patience with any other is bounded."""
         self._client = HttpClient(self.url, token)
         self._events: deque[Report] = deque(maxlen=BUFFER)
-        self._running: dict[str, Any] = {}
+        self._running: dict[str, Callable[[], None]] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.dropped = 0
 
-    def started(self, envelope_id: str, stop: Any) -> None:  # noqa: ANN401  a callable without arguments
+    def started(self, envelope_id: str, stop: Callable[[], None]) -> None:
         """Note a call under way; `stop()` is called when its task is canceled meanwhile."""
         self._running[envelope_id] = stop
         self._ensure_task()
@@ -170,17 +160,17 @@ class Receiver:
                 stop()
 
 
-class Reporter:
+class HttpReporter:
     """Chooses the receiver of each envelope: its own header's where that is allowed, else the configured one."""
 
     def __init__(self, url: str | None, token: str | None, hosts: tuple[str, ...]) -> None:
-        self._default = Receiver(url, token, known=True) if url else None
+        self._default = HttpReceiver(url, token, known=True) if url else None
         self._hosts = set(hosts)
         if url and (host := urlsplit(url).hostname):
             self._hosts.add(host)
-        self._others: dict[str, Receiver] = {}
+        self._others: dict[str, HttpReceiver] = {}
 
-    def receiver(self, envelope: Envelope) -> Receiver | None:
+    def receiver(self, envelope: Envelope) -> HttpReceiver | None:
         """Return who hears of this envelope, or None."""
         own = envelope.headers
         if headers.MESH_STATUS in own and bytes(own[headers.MESH_STATUS]) == _OFF:
@@ -191,11 +181,11 @@ class Reporter:
                 return other
         return self._default
 
-    def all(self) -> list[Receiver]:
+    def all(self) -> list[HttpReceiver]:
         """Return every receiver that has been used."""
         return ([self._default] if self._default else []) + list(self._others.values())
 
-    def _allowed(self, header: Raw) -> Receiver | None:
+    def _allowed(self, header: Raw) -> HttpReceiver | None:
         """Check the address an envelope brought: http or https, a host, and one we were told to trust."""
         try:
             url = msgspec.json.decode(header, type=str)
@@ -211,5 +201,5 @@ class Reporter:
         if url not in self._others:
             if len(self._others) >= LONGEST_LIST:
                 return None  # bounded: an address is input from outside
-            self._others[url] = Receiver(url, None, known=False)
+            self._others[url] = HttpReceiver(url, None, known=False)
         return self._others[url]
