@@ -45,18 +45,14 @@ def schema_at(path: Path) -> FieldSchema | None:
 def resolve(schema: FieldSchema) -> FieldSchema:
     """Follow references, and look through "or null"."""
     while True:
+        options = [each for each in schema.get("anyOf", []) if each.get("type") != "null"]
         if "$ref" in schema:
             name = schema["$ref"].rpartition("/")[2]
-            schema = {
-                **document_schema()["$defs"][name],
-                **{key: value for key, value in schema.items() if key != "$ref"},
-            }
-        elif (
-            "anyOf" in schema and len(options := [each for each in schema["anyOf"] if each.get("type") != "null"]) == 1
-        ):
-            schema = {**options[0], **{key: value for key, value in schema.items() if key != "anyOf"}}
+            schema = document_schema()["$defs"][name] | {key: value for key, value in schema.items() if key != "$ref"}
+        elif len(options) == 1:
+            schema = options[0] | {key: value for key, value in schema.items() if key != "anyOf"}
         else:
-            return schema
+            return schema | {"anyOf": options} if options else schema
 
 
 def _inside(schema: FieldSchema, part: str | int) -> FieldSchema | None:
