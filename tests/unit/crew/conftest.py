@@ -1,16 +1,21 @@
-"""A crew module imported anew with the environment of one process, and a driver that answers its GETs."""
+"""A crew module imported anew with the environment of one process, and a call as the runtime makes it."""
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import importlib
+import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+import asya_runtime
+
+Handler = Callable[[Any, Any], Awaitable[Any]]
 MESSAGE: dict[str, Any] = {
     "id": "0f8fad5b-d9cb-469f-a165-70867728950e",
     "parent_id": None,
@@ -44,41 +49,14 @@ def crew(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., ModuleType]]
         importlib.reload(importlib.import_module(f"asya.crew.{name}"))
 
 
-def drive(handle: Callable[[Any], Any], message: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-    """Run a generator handler as the runtime does: answer GET, carry out SET, collect results.
-
-    Only the verbs and paths that the yield protocol names are known; anything else fails the test.
-    """
-    envelope = copy.deepcopy(message)
-    results: list[Any] = []
-    call = handle(envelope["payload"])
-    answer: Any = None
-    while True:
-        try:
-            said = call.send(answer)
-        except StopIteration:
-            return results, envelope
-        answer = None
-        match said:
-            case ("GET", str(path)):
-                answer = copy.deepcopy(_at(envelope, path))
-            case ("SET", ".route.next", list(actors)):
-                envelope["route"]["next"] = copy.deepcopy(actors)
-            case tuple():
-                raise AssertionError(f"not a verb of the yield protocol: {said!r}")
-            case _:
-                results.append(copy.deepcopy(said))
-
-
-def _at(envelope: dict[str, Any], path: str) -> object:
-    readable = {".id", ".parent_id", ".headers", ".status", ".route.prev", ".route.curr", ".route.next"}
-    assert path in readable
-    value: Any = envelope
-    for key in path[1:].split("."):
-        value = value[key]
-    return value
+def drive(handle: Handler, message: dict[str, Any]) -> tuple[Any, list[str]]:
+    """Call a handler with the runtime's own context; return its result and what `route.next` is afterwards."""
+    meta = {name: value for name, value in message.items() if name != "payload"}
+    context = asya_runtime.Context(asya_runtime.Message(json.dumps(meta).encode(), None), lambda _: None)
+    result = asyncio.run(handle(copy.deepcopy(message["payload"]), context))
+    return result, context.route.next
 
 
 @pytest.fixture
-def driven() -> Callable[..., tuple[list[Any], dict[str, Any]]]:
+def driven() -> Callable[..., tuple[Any, list[str]]]:
     return drive

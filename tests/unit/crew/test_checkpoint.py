@@ -1,3 +1,4 @@
+import asyncio
 import errno
 import os
 from datetime import UTC, datetime
@@ -53,16 +54,29 @@ def test_date_of_a_document(message: dict[str, Any], updated_at: object, date: s
 
 
 def test_no_location_keeps_nothing(message: dict[str, Any]) -> None:
-    assert Checkpoint(None).keep(message) is None
+    assert asyncio.run(Checkpoint(None).keep(message)) is None
 
 
 def test_the_same_message_again_replaces_its_document(message: dict[str, Any], tmp_path: Path) -> None:
     checkpoint = Checkpoint(Folder(tmp_path))
-    first = checkpoint.keep(message)
+    first = asyncio.run(checkpoint.keep(message))
     message["payload"] = "second"
-    assert checkpoint.keep(message) == first
+    assert asyncio.run(checkpoint.keep(message)) == first
     (document,) = (path for path in tmp_path.rglob("*") if path.is_file())
     assert '"payload":"second"' in document.read_text(encoding="utf-8")
+
+
+def test_many_are_kept_side_by_side_in_folders_that_are_not_there_yet(message: dict[str, Any], tmp_path: Path) -> None:
+    checkpoint = Checkpoint(Folder(tmp_path / "new"))
+
+    async def keep_all() -> list[str | None]:
+        return await asyncio.gather(*(checkpoint.keep({**message, "id": f"m{number}"}) for number in range(100)))
+
+    names = asyncio.run(keep_all())
+    assert sorted(path.name for path in (tmp_path / "new").rglob("*") if path.is_file()) == sorted(
+        f"m{number}.json" for number in range(100)
+    )
+    assert all((tmp_path / "new" / str(name)).is_file() for name in names)
 
 
 def test_a_write_that_fails_leaves_the_old_document_and_no_scraps(

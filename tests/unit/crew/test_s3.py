@@ -15,7 +15,7 @@ from asya.crew.s3 import BucketStore
 
 Start = Callable[..., ModuleType]
 Document = dict[str, Any]
-Drive = Callable[..., tuple[list[Any], Document]]
+Drive = Callable[..., tuple[Any, list[str]]]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_sink_keeps_a_message_below_the_prefix(
     message: Document,
 ) -> None:
     sink = crew("sink", ASYA_CHECKPOINT_URL="s3://kept/mesh/one")
-    assert driven(sink.handle, message)[0] == []
+    assert driven(sink.handle, message)[0] is None
     answer = s3.get_object(Bucket="kept", Key=f"mesh/one/succeeded/2031-02-03/{message['id']}.json")
     assert answer["ContentType"] == "application/json"
     assert json.loads(answer["Body"].read()) == message

@@ -6,6 +6,7 @@ delivered again writes the same document again.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Callable
@@ -24,7 +25,7 @@ _LONGEST_NAME = 180
 
 
 class Store(Protocol):
-    """Keeps documents by name."""
+    """Keeps documents by name; called from several threads at once."""
 
     def put(self, name: str, body: bytes) -> None:
         """Write or replace a document; when this returns it survives a crash.
@@ -53,15 +54,15 @@ class Checkpoint:
         self._store = None if location is None else open_store(location)
         self._now = now or (lambda: datetime.now(UTC))
 
-    def keep(self, message: Message, *, outcome: str | None = None) -> str | None:
-        """Write `message` and return the document's name, or None where no checkpoints are wanted.
+    async def keep(self, message: Message, *, outcome: str | None = None) -> str | None:
+        """Write `message` in a thread and return the document's name, or None where no checkpoints are wanted.
 
         A failure is raised, never swallowed: the actor's policy retries it, and what fails for good goes to the sump.
         """
         if self._store is None:
             return None
         name = document_name(message, self._now(), outcome=outcome)
-        self._store.put(name, to_json(message).encode("utf-8", "surrogatepass"))
+        await asyncio.to_thread(self._store.put, name, to_json(message).encode("utf-8", "surrogatepass"))
         return name
 
 

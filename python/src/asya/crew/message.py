@@ -2,11 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any, TypedDict
+from typing import Any, Protocol, TypedDict
 
 Json = Any
 """Any JSON value. What a message carries is the user's; the crew only writes it down."""
+
+
+class ContextRoute(Protocol):
+    """The route as the runtime's context shows it."""
+
+    @property
+    def prev(self) -> tuple[str, ...]:
+        """Actors done."""
+
+    @property
+    def curr(self) -> str:
+        """This actor."""
+
+    next: list[str]
+
+
+class Context(Protocol):
+    """What the runtime hands to a handler that has a parameter called `context`.
+
+    A shape and not an import: the runtime is one file of its own that no package of ours knows.
+    """
+
+    @property
+    def id(self) -> str:
+        """The message's id."""
+
+    @property
+    def parent_id(self) -> str | None:
+        """The id of the message this one was made from."""
+
+    @property
+    def route(self) -> ContextRoute:
+        """Where it was and where it goes."""
+
+    @property
+    def headers(self) -> dict[str, Json]:
+        """Its headers."""
+
+    @property
+    def status(self) -> dict[str, Json]:
+        """Where it stands."""
 
 
 class Route(TypedDict):
@@ -28,23 +68,14 @@ class Message(TypedDict):
     payload: Json
 
 
-Read = Generator[tuple[str, ...], Json, Message]
-
-
-def read_message(payload: Json) -> Read:
-    """Ask the runtime for everything around `payload`; use with ``yield from``.
-
-    Source: the handler's yield protocol, verb GET.
-    """
+def read_message(payload: Json, context: Context) -> Message:
+    """Put `payload` and everything around it together."""
+    route = context.route
     return Message(
-        id=(yield "GET", ".id"),
-        parent_id=(yield "GET", ".parent_id"),
-        route=Route(
-            prev=(yield "GET", ".route.prev"),
-            curr=(yield "GET", ".route.curr"),
-            next=(yield "GET", ".route.next"),
-        ),
-        headers=(yield "GET", ".headers") or {},
-        status=(yield "GET", ".status") or {},
+        id=context.id,
+        parent_id=context.parent_id,
+        route=Route(prev=list(route.prev), curr=route.curr, next=list(route.next)),
+        headers=context.headers,
+        status=context.status,
         payload=payload,
     )

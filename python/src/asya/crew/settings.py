@@ -71,7 +71,7 @@ def _actor(text: str) -> str:
 class CrewSettings:
     """What the crew's handlers need to know."""
 
-    checkpoint: Folder | Bucket | None = setting(  # noqa: RUF009  a field, as dataclasses.field makes one
+    checkpoint: Folder | Bucket | None = setting(
         "ASYA_CHECKPOINT_URL",
         parse=parse_location,
         expected=LOCATION,

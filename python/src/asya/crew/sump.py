@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Generator
 
 from asya.crew.checkpoint import Checkpoint
-from asya.crew.message import Json, Message, read_message
+from asya.crew.message import Context, Json, Message, read_message
 from asya.crew.settings import read_settings
 
 FOLDER = "sump"
@@ -15,16 +14,16 @@ FOLDER = "sump"
 _checkpoint = Checkpoint(read_settings().checkpoint)
 
 
-def handle(payload: Json) -> Generator[Json, Json, None]:
+async def handle(payload: Json, context: Context) -> None:
     """Log the whole message as one JSON line and keep it.
 
     Raises:
         OSError: Or the store's own error, when the checkpoint could not be written; the line is out by then.
     """
-    message = yield from read_message(payload)
+    message = read_message(payload, context)
     sys.stdout.write(_line(message) + "\n")
     sys.stdout.flush()
-    _checkpoint.keep(message, outcome=FOLDER)
+    await _checkpoint.keep(message, outcome=FOLDER)
 
 
 def _line(message: Message) -> str:
