@@ -27,7 +27,7 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DigitsRun:
-    """What happened. `seconds` is the time from sending to the last answer."""
+    """What happened. `seconds` is the time from the first call of `classify` to the end of its last."""
 
     total: int
     right: int
@@ -56,10 +56,10 @@ def run(examples: Path, build: Path, progress: Progress) -> DigitsRun:
         root = mesh.trace(task_id)
         progress.say("waiting until every actor is back at zero replicas")
         mesh.wait_until_idle(set(ACTORS), limit=IDLE_LIMIT)
-        samples = read_samples(mesh.state / "status.jsonl", set(ACTORS))
-    hops = [hop for trace in root.tree() for hop in trace.hops]
-    times = [moment for hop in hops for moment in (hop.started, hop.ended)]
-    return score(read_answers(kept), samples=samples, seconds=max(times) - min(times))
+    samples = read_samples(mesh.state / "status.jsonl", set(ACTORS))
+    hops = [hop for trace in root.tree() for hop in trace.hops if hop.actor in ROUTE]
+    seconds = max(hop.ended for hop in hops) - min(hop.started for hop in hops)
+    return score(read_answers(kept), samples=samples, seconds=seconds)
 
 
 def read_answers(kept: Path) -> list[dict[str, int]]:

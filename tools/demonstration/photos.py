@@ -73,7 +73,7 @@ def run(examples: Path, build: Path, progress: Progress) -> PhotosRun:
         results = [(trace, mesh.task(trace.id)) for trace in root.tree()]
         progress.say("waiting until every actor is back at zero replicas")
         mesh.wait_until_idle(set(ACTORS), limit=IDLE_LIMIT)
-        samples = read_samples(mesh.state / "status.jsonl", set(ACTORS))
+    samples = read_samples(mesh.state / "status.jsonl", set(ACTORS))
     failed = [f"{trace.id}: {trace.status} {trace.error}" for trace, task in results if task["status"] != "succeeded"]
     if failed:
         raise DemoError("these messages did not succeed:\n" + "\n".join(failed))

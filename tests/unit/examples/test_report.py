@@ -145,7 +145,7 @@ def test_report_tells_what_happened(run: photos.PhotosRun, read: digits.DigitsRu
     assert "<b>4</b>calls; 1 failed and were tried again" in html
     assert "<b>0 → 3 → 0</b>" in html
     assert "<b>99.7%</b>of the digits read rightly" in html
-    assert "29 calls of a batch handler. Each of 2 processes loaded the model once" in html
+    assert "29 calls of a batch handler within 2.0 s. Each of 2 processes loaded the model once" in html
     assert "handler-error: handler.OutOfMemory: no room for &lt;b&gt;cat&lt;/b&gt;; again in 0.40 s" in html
     assert "<b>cat</b>" not in html, "what a handler says is text, never markup"
     assert html.count("<details open>") == 1
