@@ -75,6 +75,7 @@ class Loop:
         self._consumer: Consumer | None = None
         self._consuming = ""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._leased = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
         self.failure: BaseException | None = None
@@ -169,6 +170,8 @@ class Loop:
     def _on_delivery(self, delivery: Delivery) -> None:
         self._held[id(delivery)] = delivery
         self._empty.clear()
+        if delivery.lease_seconds is not None:
+            self._leased.set()
         self._inbox.put_nowait(delivery)
 
     def _credit(self) -> int:
@@ -249,11 +252,12 @@ class Loop:
             receiver.started(envelope.id, call.stop)
         try:
             outcome = await call.done
+        except asyncio.CancelledError:
+            call.stop()  # the drain's time is over; the message is released, so its call must not go on
+            raise
         finally:
             if receiver is not None:
                 receiver.ended(envelope.id)
-            if not call.done.done():
-                call.stop()
         await stream.flush()
         stream.call = None  # they hold each other: without this, memory waits for the garbage collector
         if stream.undeliverable:
@@ -340,9 +344,12 @@ class Loop:
     async def _keep_leases(self) -> None:
         """Extend every lease when a third of it is over, prefetched messages included."""
         while True:
-            leased = [each for each in self._held.values() if each.lease_seconds is not None]
-            shortest = min((each.lease_seconds for each in leased if each.lease_seconds is not None), default=30.0)
-            await asyncio.sleep(shortest / 3)
+            await self._leased.wait()
+            leases = [each.lease_seconds for each in self._held.values() if each.lease_seconds is not None]
+            if not leases:
+                self._leased.clear()
+                continue
+            await asyncio.sleep(min(leases) / 3)
             await asyncio.gather(*(self._extend(each) for each in list(self._held.values())))
 
     async def _extend(self, delivery: Delivery) -> None:

@@ -1,0 +1,128 @@
+"""Publishing that does not succeed: what is waited for, what goes to the sump, what stays where it is."""
+
+from __future__ import annotations
+
+import json
+
+from tests.unit.sidecar.conftest import NAMES, Bench
+
+from asya.transports import Outgoing, QueueSpec
+from asya.wire import encode, new_envelope, raw
+
+SETTLED = (0, 0, 0, 0)
+ECHO = "def handle(p): return p"
+
+
+async def test_a_broker_that_refuses_is_waited_for_and_nothing_more_is_received(bench: Bench) -> None:
+    await bench.start()
+    await bench.handler(ECHO)
+    await bench.send({"n": 0})
+    await bench.arrives("b")
+    for index in range(3):
+        await bench.send({"n": index})
+    bench.broker.refuse("memory alarm")
+    await bench.until(lambda: "the broker does not take messages" in bench.loop.problems())
+    held = len(bench.loop._held)
+    assert await bench.counts() == (3 - held, held, 0, 0), "kept, not settled; the rest was not received"
+    bench.broker.refuse(None)
+    await bench.arrives("b", 4)
+    await bench.until(lambda: not bench.loop.problems())
+    assert await bench.counts() == SETTLED
+
+
+async def test_a_lost_confirmation_is_published_again_under_the_same_id(bench: Bench) -> None:
+    bench.broker.atomic = False
+    await bench.start()
+    await bench.handler(ECHO)
+    sent = await bench.send({"n": 1})
+    bench.broker.lose_confirmations(1)
+    await bench.arrives("b", 2)
+    assert {envelope.id for envelope in bench.inside("b")} == {sent}
+    await bench.until(lambda: not bench.loop._held)
+    assert await bench.counts() == SETTLED
+
+
+async def test_a_missing_destination_is_waited_for_while_others_go_on(bench: Bench) -> None:
+    await bench.start(destination_wait=30.0)
+    await bench.handler(ECHO)
+    await bench.send({"n": 1}, "me", "later")
+    await bench.until(lambda: bench.loop._parked)
+    await bench.send({"n": 2}, "me", "b")
+    await bench.arrives("b")
+    assert await bench.counts() == (0, 1, 0, 0)
+    await bench.transport.declare([QueueSpec("later")])
+    await bench.arrives("later")
+    await bench.until(lambda: not bench.loop._parked)
+    assert await bench.counts() == SETTLED
+
+
+async def test_a_destination_that_never_comes_is_named_in_the_sump(bench: Bench) -> None:
+    await bench.start(destination_wait=0.2)
+    await bench.handler(ECHO)
+    await bench.send({"n": 1}, "me", "typo")
+    (sunk,) = await bench.arrives("x-sump")
+    assert sunk.status is not None
+    assert sunk.status.error is not None
+    assert (sunk.status.phase, sunk.status.reason) == ("failed", "UnknownActor")
+    assert "'typo'" in sunk.status.error.message
+    await bench.until(lambda: not bench.loop._held)
+    assert await bench.counts() == SETTLED
+
+
+async def test_without_sink_and_sump_the_message_is_kept_and_released_at_exit(bench: Bench) -> None:
+    await bench.start(destination_wait=0.1, queues=("me",))
+    await bench.handler(ECHO)
+    await bench.send({"n": 1}, "me")
+    await bench.until(lambda: any("x-sump" in problem for problem in bench.loop.problems()))
+    assert await bench.counts() == (0, 1, 0, 0)
+    await bench.loop.drain(0.1)
+    assert await bench.counts() == (1, 0, 0, 0)
+
+
+async def test_an_oversize_result_goes_to_the_sump_with_its_input(bench: Bench) -> None:
+    bench.message_bytes = 4096
+    await bench.start()
+    await bench.handler("def handle(p): return {'big': 'x' * 10000}")
+    await bench.send({"small": 1})
+    (sunk,) = await bench.arrives("x-sump")
+    assert sunk.status is not None
+    assert sunk.status.error is not None
+    assert sunk.status.reason == "TooLarge"
+    assert "4096" in sunk.status.error.message
+    assert json.loads(bytes(sunk.payload)) == {"small": 1}
+    await bench.until(lambda: not bench.loop._held)
+    assert await bench.counts() == SETTLED
+
+
+async def test_too_large_even_for_the_sump_stays_in_the_dead_letters(bench: Bench) -> None:
+    await bench.start()
+    await bench.handler("def handle(p): return p + p")
+    body = encode(new_envelope(["me", "b"], raw("x" * 3000), now=1.0))
+    await bench.transport.publish([Outgoing("me", body)])
+    await bench.arrives("b")
+    bench.transport.limits = type(bench.transport.limits)(message_bytes=len(body) + 20)
+    await bench.transport.publish([Outgoing("me", body)])
+    queue = bench.broker.queues[NAMES.queue("me")]
+    await bench.until(lambda: queue.dead)
+    assert [message.body for message in queue.dead] == [body]
+
+
+async def test_children_wait_for_a_missing_destination_too(bench: Bench) -> None:
+    await bench.start(destination_wait=0.2)
+    await bench.handler("def handle(p):\n    for i in range(3):\n        yield i")
+    await bench.send({}, "me", "typo")
+    sunk = await bench.arrives("x-sump", 3)
+    assert sorted(json.loads(bytes(envelope.payload)) for envelope in sunk) == [0, 1, 2]
+    await bench.until(lambda: not bench.loop._held)
+    assert await bench.counts() == SETTLED
+
+
+async def test_bytes_that_are_no_envelope_go_to_the_sump(bench: Bench) -> None:
+    await bench.start()
+    await bench.handler(ECHO)
+    await bench.transport.publish([Outgoing("me", b"\xffnot an envelope")])
+    (sunk,) = await bench.arrives("x-sump")
+    assert sunk.status is not None
+    assert sunk.status.reason == "ParseError"
+    await bench.until(lambda: not bench.loop._held)
+    assert await bench.counts() == SETTLED

@@ -1,0 +1,317 @@
+"""The loop with a real runtime: each situation brought about, and where the messages are afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from typing import Any
+
+import pytest
+from tests.unit.sidecar.conftest import NAMES, Bench, RecordingReceiver
+
+from asya.policy import Policy, Resiliency
+from asya.wire import headers
+
+RETRY = Resiliency(policies={"default": Policy(max_attempts=3, initial_delay=0.01, jitter=False)})
+SETTLED = (0, 0, 0, 0)
+
+
+def payloads(envelopes: list[Any]) -> list[Any]:
+    return [json.loads(bytes(envelope.payload)) for envelope in envelopes]
+
+
+async def test_a_result_goes_to_the_next_actor(bench: Bench) -> None:
+    await bench.start()
+    await bench.handler("def handle(p): return {'n': p['n'] + 1}")
+    sent = await bench.send({"n": 1}, "me", "b", "c")
+    (arrived,) = await bench.arrives("b")
+    assert arrived.id == sent
+    assert payloads([arrived]) == [{"n": 2}]
+    await bench.until(lambda: not bench.loop._held)
+    assert await bench.counts() == SETTLED
+
+
+async def test_results_are_sent_on_while_the_call_still_runs(bench: Bench) -> None:
+    await bench.start()
+    await bench.handler("""
+        import os, time
+        def handle(p):
+            yield {"i": 0}
+            yield {"i": 1}
+            yield {"i": 2}
+            while not os.path.exists(p["go"]):
+                time.sleep(0.01)
+    """)
+    go = bench.folder / "go"
+    sent = await bench.send({"go": str(go)})
+    children = await bench.arrives("b", 2)
+    assert sorted(each["i"] for each in payloads(children)) == [1, 2]
+    assert {child.parent_id for child in children} == {sent}
+    go.touch()
+    everything = await bench.arrives("b", 3)
+    assert [envelope.id for envelope in everything if json.loads(bytes(envelope.payload))["i"] == 0] == [sent]
+
+
+async def test_many_results_are_bounded_in_memory_and_all_arrive(bench: Bench) -> None:
+    await bench.start()
+    await bench.handler("def handle(p):\n    for i in range(2000):\n        yield {'i': i}")
+    await bench.send({})
+    everything = await bench.arrives("b", 2000)
+    assert sorted(each["i"] for each in payloads(everything)) == list(range(2000))
+    assert len({envelope.id for envelope in everything}) == 2000
+
+
+async def test_nothing_returned_ends_the_route(bench: Bench) -> None:
+    await bench.start()
+    await bench.handler("def handle(p): return None")
+    await bench.send({"n": 1})
+    (ended,) = await bench.arrives("x-sink")
+    assert ended.status is not None
+    assert (ended.status.phase, payloads([ended])) == ("succeeded", [{"n": 1}])
+
+
+async def test_a_failing_handler_is_tried_again_and_given_up(bench: Bench) -> None:
+    await bench.start(resiliency=RETRY)
+    await bench.handler("def handle(p, context):\n    raise ValueError('no %d' % context.attempt)")
+    await bench.send({"n": 1})
+    (ended,) = await bench.arrives("x-sink")
+    assert ended.status is not None
+    assert ended.status.error is not None
+    assert (ended.status.attempt, ended.status.error.message, ended.status.error.type) == (3, "no 3", "ValueError")
+    assert await bench.counts() == SETTLED
+
+
+async def test_retry_after_is_honoured(bench: Bench) -> None:
+    await bench.start(resiliency=RETRY)
+    await bench.handler("""
+        class Busy(Exception):
+            retry_after = 60
+        def handle(p):
+            raise Busy("later")
+    """)
+    await bench.send({})
+    queue = bench.broker.queues[NAMES.queue("me")]
+    await bench.until(lambda: queue.delayed)
+    (message,) = queue.delayed
+    assert 55 < message.since - bench.broker.clock.now() <= 60
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("import time\ndef handle(p):\n    time.sleep(3600)", "sync"),
+        ("import asyncio\nasync def handle(p):\n    await asyncio.sleep(3600)", "async"),
+    ],
+)
+async def test_a_call_that_takes_too_long_is_stopped_and_the_next_one_runs(
+    bench: Bench, source: str, kind: str
+) -> None:
+    await bench.start(resiliency=Resiliency(actor_timeout=0.3))
+    quick = source.replace("    ", "    if p: return p\n    ", 1) if kind == "sync" else source
+    quick = quick.replace("    await", "    if p: return p\n    await")
+    await bench.handler(quick)
+    await bench.send(None)
+    (ended,) = await bench.arrives("x-sink")
+    assert ended.status is not None
+    assert ended.status.error is not None
+    assert (ended.status.reason, ended.status.error.type) == ("Timeout", "CallTimeout")
+    await bench.send({"quick": True})
+    assert payloads(await bench.arrives("b")) == [{"quick": True}]
+
+
+async def test_a_crash_of_the_users_process_is_survived(bench: Bench) -> None:
+    await bench.start()
+    await bench.handler("""
+        import os
+        def handle(p, context):
+            if context.attempt == 1:
+                os.kill(os.getpid(), 9)
+            return {"attempt": context.attempt}
+    """)
+    await bench.send({})
+    (arrived,) = await bench.arrives("b")
+    assert payloads([arrived]) == [{"attempt": 2}]
+    assert await bench.counts() == SETTLED
+
+
+async def test_without_a_runtime_nothing_is_received(bench: Bench) -> None:
+    await bench.start()
+    await bench.send({})
+    process = await bench.handler("import does_not_exist")
+    await bench.until(lambda: "does_not_exist" in bench.link.reason)
+    assert any("does_not_exist" in problem for problem in bench.loop.problems())
+    assert await bench.counts() == (1, 0, 0, 0)
+    assert process.returncode is None, "the runtime stays and tries again; the pod is not restarted"
+
+
+async def test_a_result_that_is_not_json_fails_and_names_the_place(bench: Bench) -> None:
+    await bench.start(resiliency=RETRY)
+    await bench.handler("def handle(p): return {'a': [1, float('nan')]}")
+    await bench.send({"n": 1})
+    (ended,) = await bench.arrives("x-sink")
+    assert ended.status is not None
+    assert ended.status.error is not None
+    assert ended.status.error.type == "ResultNotSerializable"
+    assert ended.status.attempt == 1, "the same input gives the same result: not tried again"
+
+
+async def test_a_wrong_route_stops_a_stream(bench: Bench) -> None:
+    await bench.start()
+    await bench.handler("""
+        def handle(p):
+            yield {"i": 0}
+            yield {"i": 1}
+            yield "SET", ".route.next", ["x-sink"]
+            while True:
+                yield {"i": 2}
+    """)
+    await bench.send({})
+    (ended,) = await bench.arrives("x-sink")
+    assert ended.status is not None
+    assert (ended.status.reason, ended.status.partial) == ("InvalidRoute", 1)
+    assert payloads(bench.inside("b")) == [{"i": 1}]
+
+
+async def test_async_calls_run_side_by_side(bench: Bench) -> None:
+    await bench.start()
+    await bench.handler("""
+        import asyncio
+        together = asyncio.Barrier(20) if hasattr(asyncio, "Barrier") else None
+        async def handle(p):
+            await together.wait()
+            return p
+    """)
+    for index in range(20):
+        await bench.send({"i": index})
+    assert len(await bench.arrives("b", 20)) == 20
+
+
+async def test_sigterm_finishes_what_runs_and_releases_the_rest(bench: Bench) -> None:
+    await bench.start(ASYA_PREFETCH="5")
+    await bench.handler("""
+        import os, time
+        def handle(p):
+            open(p["began"], "w").close()
+            while not os.path.exists(p["go"]):
+                time.sleep(0.01)
+            return p
+    """)
+    began, go = bench.folder / "began", bench.folder / "go"
+    for _ in range(5):
+        await bench.send({"began": str(began), "go": str(go)})
+    await bench.until(began.exists)
+    await bench.until(lambda: len(bench.loop._held) == 5)
+    draining = asyncio.get_running_loop().create_task(bench.loop.drain(10.0))
+    await bench.until(lambda: len(bench.inside("me")) == 4)
+    assert not draining.done(), "the running call is waited for"
+    go.touch()
+    assert await draining == 0
+    assert len(bench.inside("b")) == 1
+    assert await bench.counts() == (4, 0, 0, 0)
+
+
+async def test_sigterm_releases_a_call_that_outlasts_the_grace_period(bench: Bench) -> None:
+    await bench.start()
+    await bench.handler("import time\ndef handle(p):\n    time.sleep(3600)")
+    await bench.send({})
+    await bench.until(lambda: bench.loop._held)
+    assert await bench.loop.drain(0.3) == 1
+    assert await bench.counts() == (1, 0, 0, 0)
+
+
+async def test_leases_are_kept_while_a_call_runs(bench: Bench) -> None:
+    bench.broker.lease_seconds = 0.3
+    await bench.start()
+    await bench.handler("import time\ndef handle(p):\n    time.sleep(1.2)\n    return p")
+    await bench.send({"n": 1})
+    await bench.arrives("b")
+    await bench.until(lambda: not bench.loop._held)
+    assert await bench.counts() == SETTLED
+    assert len(bench.inside("b")) == 1, "it was handed out once only"
+
+
+async def test_a_lost_lease_does_not_settle_twice(bench: Bench) -> None:
+    await bench.start()
+    await bench.handler("""
+        import os, time
+        def handle(p):
+            open(p["began"], "a").write("x")
+            while not os.path.exists(p["go"]):
+                time.sleep(0.01)
+            return p
+    """)
+    began, go = bench.folder / "began", bench.folder / "go"
+    await bench.send({"began": str(began), "go": str(go)})
+    await bench.until(began.exists)
+    assert bench.broker.redeliver(NAMES.queue("me")) == 1
+    go.touch()
+    await bench.arrives("b")
+    await bench.until(lambda: not bench.loop._held)
+    assert await bench.counts() == SETTLED
+    assert len({envelope.id for envelope in bench.inside("b")}) == 1
+
+
+async def test_canceled_during_the_call(bench: Bench, receiver: RecordingReceiver) -> None:
+    await bench.start(reporter=receiver)
+    await bench.handler("import asyncio\nasync def handle(p):\n    await asyncio.sleep(3600)")
+    sent = await bench.send({"n": 1})
+    await bench.until(lambda: sent in receiver.stops)
+    receiver.stops[sent]()
+    (ended,) = await bench.arrives("x-sink")
+    assert ended.status is not None
+    assert (ended.status.phase, payloads([ended])) == ("canceled", [{"n": 1}])
+    assert await bench.counts() == SETTLED
+
+
+@pytest.mark.parametrize(("state", "phase"), [("canceled", "canceled"), ("paused", "paused")])
+async def test_preflight_is_asked_where_there_is_a_receiver(
+    bench: Bench, receiver: RecordingReceiver, state: str, phase: str
+) -> None:
+    receiver.state = state
+    await bench.start(reporter=receiver)
+    await bench.handler("def handle(p): raise AssertionError('must not be called')")
+    await bench.send({})
+    (ended,) = await bench.arrives("x-sink")
+    assert ended.status is not None
+    assert ended.status.phase == phase
+
+
+async def test_children_are_reported_before_the_message_is_settled(bench: Bench, receiver: RecordingReceiver) -> None:
+    await bench.start(reporter=receiver)
+    await bench.handler(
+        "def handle(p):\n    for i in range(3):\n        yield {'i': i}\n    yield 'FLY', {'done': True}"
+    )
+    sent = await bench.send({})
+    everything = await bench.arrives("b", 3)
+    (children,) = [report for report in receiver.reports if report.type == "children"]
+    assert set(children.data["children"]) == {envelope.id for envelope in everything} - {sent}  # type: ignore[index]
+    assert [report.status for report in receiver.reports if report.type == "status"] == ["processing", "completed"]
+    assert [bytes(report.data) for report in receiver.reports if report.type == "fly"] == [b'{"done":true}']  # type: ignore[arg-type]
+
+
+async def test_the_hop_guard_ends_a_loop(bench: Bench) -> None:
+    await bench.start()
+    await bench.handler("def handle(p):\n    yield 'SET', '.route.next', ['me']\n    yield p")
+    await bench.send({}, "me")
+    (ended,) = await bench.arrives("x-sink", within=30.0)
+    assert ended.status is not None
+    assert ended.status.reason == "HopLimit"
+    assert bytes(ended.headers[headers.HOP]) == b"1002"
+
+
+async def test_the_runtime_being_stopped_is_drained_first(bench: Bench) -> None:
+    await bench.start()
+    process = await bench.handler("def handle(p): return p")
+    await bench.send({})
+    await bench.arrives("b")
+    bench.link._on_drain = lambda: drained.set()
+    drained = asyncio.Event()
+    process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(10):
+        await drained.wait()
+    assert await bench.loop.finish(5.0)
+    assert process.returncode is None, "it serves until it is told that nothing more will come"
+    bench.link.finish()
+    async with asyncio.timeout(10):
+        assert await process.wait() == 0
