@@ -19,6 +19,7 @@ spec:
 """
 LABEL = "a DNS label (lower-case letters, digits and dashes)"
 RESERVED = "is reserved for the platform's own actors (x-sink, x-sump, x-pause, x-resume, x-join); choose another name"
+QUOTES = '; write it in quotes: "2"'
 TABS = "; indent with blanks, not tabs"
 
 # (what is wrong, YAML under spec, line counted from the first line of that YAML, path under spec, message)
@@ -371,6 +372,13 @@ IN_SPEC = [
         "resources.limits.memory",
         'expected an amount such as "1", 500m or 2Gi, found "lots"',
     ),
+    (
+        "fraction as an amount",
+        "resources: {limits: {cpu: 0.5}}",
+        1,
+        "resources.limits.cpu",
+        'expected an amount such as "1", 500m or 2Gi, found 0.5; write it in quotes: "0.5"',
+    ),
     ("unknown transport", "transport: kafka", 1, "transport", 'expected one of rabbitmq, sqs, pubsub, found "kafka"'),
     (
         "handler without a module",
@@ -517,7 +525,8 @@ DOCUMENTS = [
     (
         "number as a label",
         HEAD.replace("  name: a", "  name: a\n  labels:\n    version: 2"),
-        "6: metadata.labels.version: expected a label value (letters, digits, dashes, dots and underscores), found 2",
+        "6: metadata.labels.version: expected a label value (letters, digits, dashes, dots and underscores), found 2"
+        + QUOTES,
     ),
     ("no spec", HEAD[: HEAD.index("spec")], "1: spec: missing; expected a mapping"),
     ("no image", HEAD.replace("  image: i:1\n", ""), "5: spec.image: missing; expected an image such as my-model:1.4"),

@@ -133,11 +133,11 @@ metadata: {name: a, annotations: {date: 2026-01-02, time: 12:30:45, quoted: "yes
 spec:
   image: i
   handler: h.f
-  resources: {limits: {cpu: 2, memory: 1.5Gi, nvidia.com/gpu: "1", x: 0.5}}
+  resources: {limits: {cpu: 2, memory: 1.5Gi, nvidia.com/gpu: "1"}}
   affinity: {a: [1, 0x10, 1.5, true, off, ~, 0o17]}
 """).actors
     assert actor.metadata.annotations == {"date": "2026-01-02", "time": "12:30:45", "quoted": "yes"}
-    assert actor.spec.resources.limits == {"cpu": "2", "memory": "1.5Gi", "nvidia.com/gpu": "1", "x": "0.5"}
+    assert actor.spec.resources.limits == {"cpu": "2", "memory": "1.5Gi", "nvidia.com/gpu": "1"}
     assert actor.spec.affinity == {"a": [1, 16, 1.5, True, False, None, 15]}
 
 

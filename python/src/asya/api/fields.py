@@ -70,9 +70,8 @@ def _longer_than_nothing(text: str) -> str:
 
 
 def _quantity(value: object) -> object:
-    """Take numbers as Kubernetes does: `cpu: 1` is the quantity "1"."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return f"{value:g}" if is_number and isinstance(value, float) else str(value) if is_number else value
+    """Take whole numbers as Kubernetes does: `cpu: 1` is the quantity "1". Others must be text there too."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 Text = Annotated[str, StringConstraints(min_length=1)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,7 +101,8 @@ def _hint(kind: str, schema: FieldSchema, value: object) -> str:
         return ""
     if schema.get("pattern") == DURATION_PATTERN:
         return f"; did you mean {value}s?"
-    return "" if "pattern" in schema else f'; write it in quotes: "{json.dumps(value)}"'
+    text = json.dumps(value)
+    return f'; write it in quotes: "{text}"' if re.search(schema.get("pattern", ""), text) else ""
 
 
 def _follow(loc: tuple[str | int, ...], data: object) -> tuple[Path, Any, bool]:

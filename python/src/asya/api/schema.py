@@ -16,22 +16,34 @@ FieldSchema = dict[str, Any]
 @cache
 def document_schema() -> FieldSchema:
     """Return the JSON Schema (draft 2020-12) of a manifest. One shared object: not to be changed."""
-    schema = _plain_maps(AsyncActor.model_json_schema(by_alias=True))
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_tidy(AsyncActor.model_json_schema())}
 
 
-def _plain_maps(schema: Any) -> Any:  # noqa: ANN401  any part of a schema
-    """Write maps with constrained names as Kubernetes knows them: one schema for all values, the names' apart."""
-    if isinstance(schema, list):
-        return [_plain_maps(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    plain = {key: _plain_maps(value) for key, value in schema.items()}
-    if (patterns := plain.pop("patternProperties", None)) is not None:
+def _tidy(schema: FieldSchema) -> FieldSchema:
+    """Write a part of pydantic's schema in the forms that Kubernetes knows too.
+
+    No titles, no null as default; an object's default is empty, for those of its fields are their own; a map with
+    constrained names has one schema for its values, and the names' apart.
+    """
+    tidy = {key: _tidy_part(key, value) for key, value in schema.items() if key != "title"}
+    if isinstance(tidy.get("default", ()), dict | None):
+        default = tidy.pop("default")
+        tidy |= {} if default is None else {"default": {}}
+    if (patterns := tidy.pop("patternProperties", None)) is not None:
         ((pattern, values),) = patterns.items()
-        plain["additionalProperties"] = values
-        plain["propertyNames"] = {"type": "string", "pattern": pattern, **plain.get("propertyNames", {})}
-    return plain
+        tidy["additionalProperties"] = values
+        tidy["propertyNames"] = {"type": "string", "pattern": pattern, **tidy.get("propertyNames", {})}
+    return tidy
+
+
+def _tidy_part(key: str, value: Any) -> Any:  # noqa: ANN401  any part of a schema
+    if key in {"properties", "$defs", "patternProperties"}:
+        return {name: _tidy(inner) for name, inner in value.items()}
+    if key in {"anyOf", "allOf", "oneOf"}:
+        return [_tidy(inner) for inner in value]
+    return (
+        _tidy(value) if key in {"items", "additionalProperties", "propertyNames"} and isinstance(value, dict) else value
+    )
 
 
 def schema_at(path: Path) -> FieldSchema | None:
