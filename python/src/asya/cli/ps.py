@@ -10,6 +10,8 @@ import click
 from asya.cli.client import Client
 from asya.cli.shared import output_option, print_json, state_option, tells_errors
 
+_WIDEST = 4000
+
 
 @click.command("ps")
 @state_option
@@ -37,18 +39,21 @@ def _print(actors: list[dict[str, Any]]) -> None:
     from rich.text import Text  # noqa: PLC0415  as above
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, justify in (
-        *(("ACTOR", "left"), ("REPLICAS", "right"), ("SCALE", "right"), ("QUEUED", "right"), ("FLYING", "right")),
-        *(("DELAYED", "right"), ("DEAD", "right"), ("HANDLER", "left"), ("REASON", "left")),
-    ):
-        table.add_column(name, justify="right" if justify == "right" else "left", overflow="fold")
+    table.add_column("ACTOR", no_wrap=True)
+    for name in ("REPLICAS", "SCALE", "QUEUED", "FLYING", "DELAYED", "DEAD"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("REASON", overflow="ellipsis", no_wrap=True)
     for actor in actors:
         depth = actor["depth"]
         counts = [_count(depth[name]) for name in ("ready", "in_flight", "delayed", "dead")]
         replicas = f"{actor['ready']}/{actor['replicas']}/{actor['desired']}"
-        row = [actor["name"], replicas, f"{actor['min']}-{actor['max']}", *counts, actor["handler"]]
+        row = [actor["name"], replicas, f"{actor['min']}-{actor['max']}", *counts]
         table.add_row(*(Text(cell) for cell in row), Text(actor["reason"], style="red"))
-    Console(soft_wrap=False).print(table)
+    console = Console()
+    # In a file or a pipe nothing is cut.
+    if not console.is_terminal:
+        console.width = _WIDEST
+    console.print(table)
 
 
 def _count(number: int | None) -> str:

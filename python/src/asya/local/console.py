@@ -38,21 +38,28 @@ class Console:
         colour = {"warning": 33, "error": 31}.get(level, 1)
         self._write(f"{self._paint('asya', colour)} {text}")
 
-    def line(self, actor: str, replica: int, source: str, text: str) -> None:
-        """Show one line that a replica wrote; `source` is ``sidecar`` or ``runtime``."""
+    def line(self, actor: str, replica: int, source: str, text: str, *, ready: bool = True) -> None:
+        """Show one line that a replica wrote; `source` is ``sidecar`` or ``runtime``.
+
+        While it is not `ready` our own processes' lines are left out: why it does not come up is told by an event.
+        """
         record = _record(text)
         if self._as_json:
             shown: dict[str, object] = {"record": record} if record else {"text": text[:_LONGEST]}
             self._json({"event": "log", "actor": actor, "replica": replica, "source": source, **shown})
             return
         if record is not None:
-            if _LEVELS.get(str(record.get("level")), 50) < self._level or not self._is_new(actor, str(record["msg"])):
+            if not self._counts(record, ready=ready) or not self._is_new(actor, str(record["msg"])):
                 return
             text = _sentence(record)
         if len(text) > _LONGEST:
             text = text[:_LONGEST] + " … (cut; the log file has all of it)"
         prefix = self._paint(f"{actor}/{replica}", _COLOURS[sum(actor.encode()) % len(_COLOURS)])
         self._write(f"{prefix} {text}")
+
+    def _counts(self, record: Mapping[str, Any], *, ready: bool) -> bool:
+        level = _LEVELS.get(str(record.get("level")), 50)
+        return level >= self._level and (ready or self._level == _LEVELS["debug"])
 
     def _is_new(self, actor: str, message: str) -> bool:
         """A process that is started again and again says the same every time; once a minute is enough."""

@@ -20,6 +20,8 @@ from asya.local.plan import ActorPlan
 
 OnLine = Callable[[str, str], None]
 """Called with ``sidecar`` or ``runtime`` and one line of its output."""
+OnReplicaLine = Callable[[str, str, bool], None]
+"""The same, and whether the replica has been ready: what keeps it from that is told as its `reason`, once."""
 
 FIRST_DELAY, LONGEST_DELAY, LONG_LIFE = 0.5, 30.0, 10.0
 _PROBE_SECONDS, _READY_PROBE_SECONDS = 0.15, 2.0
@@ -113,12 +115,12 @@ class Replica:
         socket_dir: Path,
         log: Path,
         sidecar_env: Mapping[str, str],
-        on_line: OnLine,
+        on_line: OnReplicaLine,
         on_change: Callable[[], None],
         http: httpx.AsyncClient,
     ) -> None:
         self.plan, self.number = plan, number
-        self.ready = self.draining = False
+        self.ready = self._was_ready = self.draining = False
         self.reason = ""
         """Why it is not ready, in words; empty while it starts and while it is ready."""
         self._log: BinaryIO = log.open("ab")
@@ -182,7 +184,7 @@ class Replica:
         if not self._log.closed:
             self._log.write(f"{source} {text}\n".encode())
             self._log.flush()
-        self._show(source, text)
+        self._show(source, text, self._was_ready)
 
     async def _probe(self) -> None:
         while not self.draining:
@@ -193,6 +195,7 @@ class Replica:
     def _note(self, ready: bool, reason: str) -> None:  # noqa: FBT001  a pair that was seen together
         if not self.draining and (ready, reason) != (self.ready, self.reason):
             self.ready, self.reason = ready, reason
+            self._was_ready = self._was_ready or ready
             self._on_change()
 
     async def _look(self) -> tuple[bool, str]:

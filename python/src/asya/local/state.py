@@ -33,7 +33,7 @@ class StateFolder:
         """
         self.path = path.absolute()
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)  # messages and a token are in it
             self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise AsyaError(f"the state folder {path} cannot be used: {error.strerror}; give another --state") from None

@@ -206,7 +206,7 @@ class Supervisor:
                 socket_dir=self._state.socket_dir(f"{index}-{number}"),
                 log=self._state.logs / f"{plan.name}-{number}.log",
                 sidecar_env=sidecar_env,
-                on_line=lambda source, text: self._console.line(plan.name, number, source, text),
+                on_line=lambda source, text, ready: self._console.line(plan.name, number, source, text, ready=ready),
                 on_change=lambda: self._changed(plan.name, record),
                 http=http,
             )
@@ -218,9 +218,8 @@ class Supervisor:
         reason = self._pools[actor].reason
         if reason and self._said.get(actor) != reason:
             self._said[actor] = reason
-            self._console.event(
-                "not-ready", f"{actor} cannot work: {reason}", level="error", actor=actor, reason=reason
-            )
+            text = f"{actor} cannot work: {reason} (more in {self._state.logs}/{actor}-*.log)"
+            self._console.event("not-ready", text, level="error", actor=actor, reason=reason)
         record.note(self.actors())
 
     async def _scale(self, pool: Pool, store: TaskStore, record: StatusRecord) -> None:
