@@ -1,6 +1,7 @@
 """Run the examples on this machine and write one HTML page about it: what `make demo` calls.
 
-Exit code 0 only when every picture came through and every digit was answered, 1 when the mesh did not do its work.
+Exit code 0 only when every picture came through and every digit was answered, 1 when the mesh did not do its work,
+130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ def main() -> int:
     except DemoError as error:
         progress.say(f"The demo failed: {error}")
         return 1
+    except KeyboardInterrupt:
+        progress.say("Stopped; nothing is left running")
+        return 130
     report = BUILD / "report.html"
     report.write_text(page.render(seen, read, verbatim), encoding="utf-8")
     progress.say(f"{len(seen.photos)} of {seen.expected} photographs came through")

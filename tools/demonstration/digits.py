@@ -45,7 +45,11 @@ class DigitsRun:
 
 
 def run(examples: Path, build: Path, progress: Progress) -> DigitsRun:
-    """Send the test half through the mesh of `examples`/digits and count from the checkpoints what came out."""
+    """Send the test half through the mesh of `examples`/digits and count from the checkpoints what came out.
+
+    Raises:
+        DemoError: The mesh did not do its work; the text says why.
+    """
     kept = build / "digits-checkpoints"
     with running(examples / "digits", build / "digits-state", {"ASYA_CHECKPOINT_URL": kept.as_uri()}) as mesh:
         task_id = mesh.send(FIRST, {}, ROUTE)

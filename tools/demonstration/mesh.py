@@ -18,6 +18,7 @@ import httpx
 from demonstration.recording import Trace, read_trace
 
 _PAUSE = 0.1
+_LAST_LINES = 15
 START_LIMIT = 30.0
 STOP_LIMIT = 30.0
 FINAL = {"succeeded", "failed", "canceled"}
@@ -114,9 +115,7 @@ class Mesh:
 
     def _check(self, end: float, problem: str) -> None:
         if self._process.poll() is not None:
-            raise DemoError(
-                f"`asya up` stopped with exit code {self._process.returncode}; its words are in {self._log}"
-            )
+            raise _ended(self._process, self._log)
         if time.monotonic() > end:
             raise DemoError(f"{problem}; see {self._log}")
         time.sleep(_PAUSE)
@@ -138,7 +137,12 @@ def running(example: Path, state: Path, environment: dict[str, str]) -> Iterator
         finally:
             _stop(process)
     if process.returncode != 0:
-        raise DemoError(f"`asya up` ended with exit code {process.returncode}; see {log}")
+        raise _ended(process, log)
+
+
+def _ended(process: subprocess.Popen[bytes], log: Path) -> DemoError:
+    last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:]
+    return DemoError(f"`asya up` ended with exit code {process.returncode}; from {log}:\n" + "\n".join(last))
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -66,11 +66,7 @@ def _facts(run: PhotosRun, read: DigitsRun, hops: list[Hop]) -> list[tuple[str, 
 
 def _figure(photo: Photo) -> str:
     failed = sum(hop.failed for hop in photo.trace.hops)
-    retried = (
-        f'<span class="tag retry">failed {"once" if failed == 1 else f"{failed} times"}, tried again</span>'
-        if failed
-        else ""
-    )
+    retried = f'<span class="tag retry">tried {failed + 1} times</span>' if failed else ""
     with Image.open(photo.after) as after:
         size = after.size
     return (
@@ -107,8 +103,8 @@ def _digits_text(read: DigitsRun) -> str:
     processes = "One process" if read.processes == 1 else f"Each of {read.processes} processes"
     return (
         f"{read.total} pictures, one message each, in {read.calls} calls of a batch handler within "
-        f"{read.seconds:.1f} s. {processes} loaded the model once. <b>{read.accuracy:.1%}</b> were read rightly, counted "
-        "from the checkpoints that <code>x-sink</code> wrote; labels never travelled."
+        f"{read.seconds:.1f} s. {processes} loaded the model once. <b>{read.accuracy:.1%}</b> were read rightly, "
+        "counted from the checkpoints that <code>x-sink</code> wrote; labels never travelled."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,10 +63,14 @@ class PhotosRun:
         return len(self.photos) == self.expected and closer
 
 
-def run(examples: Path, build: Path, progress: Progress) -> PhotosRun:
-    """Send the photographs through the mesh of `examples`/photos; everything is written below `build`."""
+def run(examples: Path, build: Path, progress: Progress, pictures: Sequence[str] = PICTURES) -> PhotosRun:
+    """Send photographs through the mesh of `examples`/photos; everything is written below `build`.
+
+    Raises:
+        DemoError: The mesh did not do its work; the text says why.
+    """
     with running(examples / "photos", build / "photos-state", {}) as mesh:
-        task_id = mesh.send(FIRST, {"folder": str(build / "photos"), "pictures": PICTURES}, ROUTE)
+        task_id = mesh.send(FIRST, {"folder": str(build / "photos"), "pictures": list(pictures)}, ROUTE)
         with progress.bar("photographs") as bar:
             for task in mesh.watch(task_id, limit=WORK_LIMIT):
                 bar.show(_ended(task), 1 + task["children"]["total"])
@@ -80,7 +85,7 @@ def run(examples: Path, build: Path, progress: Progress) -> PhotosRun:
     found = sorted(results, key=lambda pair: int(pair[1]["result"]["number"]))
     return PhotosRun(
         photos=tuple(_photo(trace, task["result"]) for trace, task in found),
-        expected=len(PICTURES),
+        expected=len(pictures),
         root=root,
         samples=tuple(samples),
     )
