@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable, Mapping
     from types import CodeType, FrameType
-    from typing import Any, Deque, Dict, List, NoReturn, Optional, Tuple, Union
+    from typing import Any, Deque, Dict, List, NoReturn, Optional, Set, Tuple, Union
 
     Segment = Union[str, int, slice]
     Queued = Tuple[int, bytes, bytes]
@@ -1106,6 +1106,7 @@ class Control:
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
+        self._stopping = False
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
 
@@ -1115,10 +1116,36 @@ class Control:
 
     def say(self, state: str, **fields: Any) -> None:
         """Report "ready", "failed" or "stopping"."""
+        self._stopping = state == "stopping"
         try:
             self._socket.sendall(json.dumps({"state": state, **fields}).encode() + b"\n")
         except OSError:
             pass  # the supervisor is gone, which `stopped` tells as well
+
+    def end_with_supervisor(self) -> None:
+        """Do not live on, hung in a call, without supervisor and without sidecar: nobody could replace this process.
+
+        The kernel signals the end of the pipe, so that nothing has to be watched before.
+        """
+        import fcntl
+
+        own = os.getpid()
+
+        def orphaned(*_: Any) -> None:
+            if os.getpid() == own and self.stopped(0):
+                _thread.start_new_thread(self._end_with_link, ())
+
+        signal.signal(signal.SIGIO, orphaned)
+        fcntl.fcntl(self._socket, fcntl.F_SETOWN, own)
+        fcntl.fcntl(self._socket, fcntl.F_SETFL, fcntl.fcntl(self._socket, fcntl.F_GETFL) | os.O_ASYNC)
+
+    def _end_with_link(self) -> None:
+        while _is_linked():
+            time.sleep(0.2)
+        time.sleep(ORPHAN_SECONDS)
+        if self._stopping:
+            time.sleep(STOP_SECONDS)
+        os._exit(1)
 
     def stopped(self, seconds: float) -> bool:
         """Wait at most so long for the order to stop; tell whether it came."""
@@ -1152,6 +1179,7 @@ class SyncWorker:
         self._loop: Optional[asyncio.AbstractEventLoop] = None
         self._socket: Optional[socket.socket] = None
         self._frames = Frames()
+        self._early: List[Tuple[int, int, bytes]] = []
         self._out: List[bytes] = []
         self._poll = select.poll()
         # Frames are written whole: FLY may come from any thread of the handler.
@@ -1174,6 +1202,7 @@ class SyncWorker:
                 continue
             delay = CONNECT_DELAY
             try:
+                self._take(self._early)
                 self._serve()
             except OSError as error:
                 log.debug("the link to the sidecar ended", error=str(error))
@@ -1231,7 +1260,7 @@ class SyncWorker:
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
         self._poll.register(self.control, select.POLLIN)
-        self._take(found[1:])
+        self._early = found[1:]
         return True
 
     def _disconnect(self) -> None:
@@ -1400,6 +1429,17 @@ def _close_all() -> None:
         sock.close()
 
 
+def _is_linked() -> bool:
+    """Tell whether the link is there and the sidecar at its other end."""
+    poll = select.poll()
+    try:
+        for sock in _not_for_children:
+            poll.register(sock, 0)
+        return bool(_not_for_children) and not poll.poll(0)
+    except ValueError:
+        return False  # closed by ourselves
+
+
 class BatchWorker(SyncWorker):
     """Calls a handler that takes a list of payloads and returns a list of results."""
 
@@ -1491,13 +1531,15 @@ class AsyncLink:
         self.worker = worker
         self.limits: Optional[Limits] = None
         self.calls: Dict[int, asyncio.Task[None]] = {}
-        self.canceled: Dict[int, bool] = {}
+        self._begun: Set[int] = set()
+        self._canceled: Set[int] = set()
         self.lost: asyncio.Future[None] = worker.loop.create_future()
         self.welcomed: asyncio.Future[None] = worker.loop.create_future()
         self._transport: Optional[asyncio.Transport] = None
         self._frames = Frames()
         self._out: List[bytes] = []
         self._thread = _thread.get_ident()
+        self._lock = _thread.allocate_lock()
         self._resumed: Optional[asyncio.Future[None]] = None
 
     # -- asyncio.Protocol
@@ -1561,9 +1603,10 @@ class AsyncLink:
         self._out.append(data)
 
     def _flush(self) -> None:
-        if self._out and self._transport is not None:
-            self._transport.write(b"".join(self._out))
-        self._out.clear()
+        with self._lock:
+            out, self._out = self._out, []
+        if out and self._transport is not None:
+            self._transport.write(b"".join(out))
 
     async def writable(self) -> None:
         """Wait while the sidecar takes nothing."""
@@ -1577,7 +1620,10 @@ class AsyncLink:
         if _thread.get_ident() == self._thread:
             self.write(data)
         else:
-            self.worker.loop.call_soon_threadsafe(self.write, data)
+            # Into the list at once: the call's answer, written by the loop, must not overtake it.
+            with self._lock:
+                self._out.append(data)
+            self.worker.loop.call_soon_threadsafe(self._flush)
 
     # -- in
 
@@ -1588,8 +1634,10 @@ class AsyncLink:
         elif kind == CANCEL:
             task = self.calls.get(call)
             if task is not None:
-                self.canceled[call] = True
-                task.cancel()
+                self._canceled.add(call)
+                # A task that is cancelled before its first step never takes it, and could not answer.
+                if call in self._begun:
+                    task.cancel()
         elif kind == PING:
             self.write(frame(PONG))
         else:
@@ -1598,7 +1646,10 @@ class AsyncLink:
     async def _call(self, call: int, meta: bytes, payload: bytes) -> None:
         assert self.limits is not None
         handler = self.worker.handler
+        self._begun.add(call)
         try:
+            if call in self._canceled:
+                raise Canceled("cancelled before it began")
             value = decode(payload)
             message = Message(meta, self.limits.call)
             if handler.context_name is None:
@@ -1616,9 +1667,10 @@ class AsyncLink:
             else:
                 answer = result_frame(RESULT, call, message.changes(), encode(result), self.limits.frame)
         except BaseException as error:
-            asked = call in self.canceled and _is(error, "asyncio", "CancelledError")
+            asked = call in self._canceled and _is(error, "asyncio", "CancelledError")
             answer = error_frame(call, Canceled("cancelled by the sidecar") if asked else error)
-        self.canceled.pop(call, None)
+        self._begun.discard(call)
+        self._canceled.discard(call)
         del self.calls[call]
         self.write(answer)
 
@@ -1735,6 +1787,7 @@ def work(settings: Settings, sock: socket.socket) -> int:
     """Be a worker; return the exit status."""
     control = Control(sock)
     _leave_signals_to_the_supervisor()
+    control.end_with_supervisor()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True)

@@ -231,6 +231,13 @@ class FakeSidecar:
             time.sleep(0.01)
         raise AssertionError(f"{text!r} is not in:\n{self.stderr}")
 
+    def wait_for_output(self, text: str) -> None:
+        """Wait until the handler has printed `text` and nothing else."""
+        end = time.monotonic() + SECONDS
+        while self.stdout != text:
+            assert time.monotonic() < end, self.stdout
+            time.sleep(0.01)
+
     def close(self) -> None:
         if self.process is not None and self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import decimal
 import enum
 import json
@@ -14,10 +14,11 @@ import uuid
 from collections import OrderedDict, namedtuple
 from typing import Any
 
-import asya_runtime
 import pydantic
 import pydantic.v1
 import pytest
+
+import asya_runtime
 
 
 class Colour(enum.Enum):
@@ -44,13 +45,13 @@ class Box:
 
 
 class Model(pydantic.BaseModel):
-    when: datetime.datetime
+    when: dt.datetime
     price: decimal.Decimal
     secret: pydantic.SecretStr
 
 
 class OldModel(pydantic.v1.BaseModel):
-    when: datetime.date
+    when: dt.date
 
 
 class Text(str):
@@ -58,7 +59,7 @@ class Text(str):
 
 
 ID = uuid.UUID(int=5)
-WHEN = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+WHEN = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ WHEN = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
         (pathlib.Path("/a/b"), "/a/b"),
         (OrderedDict(a=1), {"a": 1}),
         (types.MappingProxyType({"a": {1}}), {"a": [1]}),
-        ({1: "int", True: "x", None: "null"}, {"1": "x", "null": "null"}),
+        ({1: "int", False: "x", None: "null"}, {"1": "int", "false": "x", "null": "null"}),
         ({ID: 1, Colour.RED: 2, Level.HIGH: 3, WHEN.date(): 4}, {str(ID): 1, "red": 2, "3": 3, "2026-01-02": 4}),
         ({1.5: 1, Text("t"): 2}, {"1.5": 1, "t": 2}),
     ],

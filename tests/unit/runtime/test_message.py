@@ -1,15 +1,17 @@
 """Paths, and reading and changing what travels with a payload."""
 
+# ruff: noqa: ANN401  JSON values
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import time
 from typing import Any
 
 import pytest
-from asya_runtime import ABIError, Context, Message, ResultNotSerializable, parse_path
 from tests.unit.runtime.fake_sidecar import META
+
+from asya_runtime import ABIError, Context, Message, ResultNotSerializable, parse_path
 
 
 def message(**changed: Any) -> Message:
@@ -211,7 +213,7 @@ def test_the_context_reads_everything() -> None:
     assert (context.id, context.parent_id, context.attempt) == ("m-1", "p", 3)
     assert (context.route.prev, context.route.curr, context.route.next) == (("a",), "b", ["c", "d"])
     assert context.headers["tenant"] == "t1"
-    assert context.deadline == datetime.datetime(2099, 1, 2, 3, 4, 5, 678000, tzinfo=datetime.UTC)
+    assert context.deadline == dt.datetime(2099, 1, 2, 3, 4, 5, 678000, tzinfo=dt.UTC)
     assert context.timeout == 60.0
     context.fly({"n": 1})
     assert flown == [{"n": 1}]
@@ -223,14 +225,14 @@ def test_the_context_reads_everything() -> None:
 )
 def test_the_deadline_may_be_written_in_any_rfc_3339_way(text: str, micros: int) -> None:
     context = Context(message(status={"deadline_at": text}), print)
-    assert context.deadline == datetime.datetime(2026, 1, 2, 3, 4, 5, micros, tzinfo=datetime.UTC)
+    assert context.deadline == dt.datetime(2026, 1, 2, 3, 4, 5, micros, tzinfo=dt.UTC)
 
 
 def test_remaining_is_what_is_left_of_the_nearer_end() -> None:
     assert 299 < (Context(message(), print).remaining or 0) <= 300
     past = Context(message(status={"deadline_at": "2001-01-01T00:00:00Z"}), print)
     assert past.remaining == 0.0
-    soon = datetime.datetime.fromtimestamp(time.time() + 20, datetime.UTC).isoformat()
+    soon = dt.datetime.fromtimestamp(time.time() + 20, dt.UTC).isoformat()
     assert 15 < (Context(message(status={"deadline_at": soon}), print).remaining or 0) <= 20
     assert Context(Message(b'{"id": "x", "route": {"curr": "b"}}', None), print).remaining is None
 
