@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from asya.errors import ConnectionLostError, NoDestinationError, TooLargeError, TransportError
@@ -108,13 +109,13 @@ class MemoryTransport:
         def close() -> asyncio.Future[None]:
             if subscriber in queue.subscribers:
                 queue.subscribers.remove(subscriber)
-            return _future(None)
+            return _future(lambda: None)
 
         return Consumer(set_credit, close)
 
     def publish(self, messages: Sequence[Outgoing]) -> asyncio.Future[None]:
         """Publish; see `base.Transport.publish`."""
-        return _future(self._attempt(lambda: self._publish(messages)))
+        return _future(partial(self._publish, messages))
 
     def complete(
         self, delivery: Delivery, messages: Sequence[Outgoing] = (), settle: Settle = Settle.ACK
@@ -125,14 +126,13 @@ class MemoryTransport:
         lease = _lease(delivery)
 
         def work() -> None:
-            if self.broker.atomic:
-                self.broker.check(lease)
+            self.broker.check(lease)  # first: a connection that broke has made the delivery void, which says more
+            self._check_connected()
             if messages:
                 self._publish(messages, lost_settles=lease if self.broker.atomic else None)
-            self.broker.check(lease)
             self.broker.settle(lease, settle)
 
-        return _future(self._attempt(work))
+        return _future(work)
 
     async def extend(self, delivery: Delivery, seconds: float) -> None:
         """Hold a delivery for `seconds` from now; see `base.Transport.extend`."""
@@ -159,6 +159,7 @@ class MemoryTransport:
             self.broker.drop(self._names.queue(actor))
 
     def _publish(self, messages: Sequence[Outgoing], lost_settles: Lease | None = None) -> None:
+        self._check_connected()
         for message in messages:
             if len(message.body) > self.limits.message_bytes:
                 raise TooLargeError(actor=message.actor, size=len(message.body), limit=self.limits.message_bytes)
@@ -181,14 +182,6 @@ class MemoryTransport:
             raise NoDestinationError(actor=actor, queue=name)
         return queue
 
-    def _attempt(self, work: Callable[[], None]) -> TransportError | None:
-        try:
-            self._check_connected()
-            work()
-        except TransportError as error:
-            return error
-        return None
-
     def _check_connected(self) -> None:
         if not self._open:
             raise TransportError("the transport is not open")
@@ -202,10 +195,13 @@ def _lease(delivery: Delivery) -> Lease:
     return delivery.token
 
 
-def _future(error: TransportError | None) -> asyncio.Future[None]:
+def _future(work: Callable[[], None]) -> asyncio.Future[None]:
+    """Do `work` now, and give its end as a future."""
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    if error is None:
-        future.set_result(None)
-    else:
+    try:
+        work()
+    except TransportError as error:
         future.set_exception(error)
+    else:
+        future.set_result(None)
     return future
