@@ -28,7 +28,7 @@ demo: ## Send real pictures through a mesh on this machine and write an HTML rep
 
 .PHONY: test
 test: setup ## Run all tests, against a real RabbitMQ too (installed by apt when root on Debian)
-	@ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-$$([ "$$(id -u)" = 0 ] && echo 1 || echo 0)} $(PY) -m pytest -n $(JOBS) $(ARGS)
+	@ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-$$([ "$$(id -u)" = 0 ] && echo 1 || echo 0)} $(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 .PHONY: check
 check: setup ## Lint, types, layers, locks, docs, generated pages: everything without a broker

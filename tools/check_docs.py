@@ -44,7 +44,7 @@ def check(page: Page, pages: dict[Path, Page]) -> Iterator[str]:
     for block in page.blocks:
         if block.file and (problem := _from_file(block)):
             yield f"{name}:{block.line}: {problem}"
-        for line, command in _commands(block):
+        for line, command in commands(block):
             if problem := _command(command):
                 yield f"{name}:{line}: {problem}"
     for line, text in page.prose:
@@ -81,7 +81,7 @@ def _from_file(block: Block) -> str | None:
     return None if block.text.strip("\n") in path.read_text() else f"block differs from {block.file}"
 
 
-def _commands(block: Block) -> Iterator[tuple[int, str]]:
+def commands(block: Block) -> Iterator[tuple[int, str]]:
     """Yield the command lines of a shell block; in a console block only those after a prompt."""
     if block.language not in {"sh", "bash", "console"}:
         return

@@ -27,7 +27,7 @@ def parse_duration(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Write seconds the way `parse_duration` reads them, in the largest unit that is exact (milliseconds at the finest)."""
+    """Write seconds the way `parse_duration` reads them, in the largest exact unit (milliseconds at the finest)."""
     milliseconds = round(seconds * 1000)
     for unit, size in (("h", 3_600_000), ("m", 60_000), ("s", 1000)):
         if milliseconds and milliseconds % size == 0:

@@ -70,7 +70,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """Errors by class name, and the policy for them. A name with a dot matches exactly, one without the last segment."""
+    """Errors by class name, and their policy. A name with a dot matches exactly, one without the last segment."""
 
     errors: tuple[str, ...]
     policy: str
@@ -116,7 +116,7 @@ _NOT_BY_DEFAULT = frozenset({RESULT_NOT_SERIALIZABLE, INVALID_ROUTE})
 
 
 class Resiliency(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole `spec.resiliency`: time limit of a call (seconds), named policies, ordered rules, classes never retried."""
+    """A whole `spec.resiliency`: a call's time limit (seconds), named policies, rules in order, classes never retried."""
 
     actor_timeout: float = DEFAULT_ACTOR_TIMEOUT
     policies: dict[str, Policy] = {}

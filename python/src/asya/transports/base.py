@@ -1,12 +1,12 @@
 """The contract of a transport.
 
-A transport belongs to one namespace. It moves bytes between the queues of actors, addressed by actor name; how a queue is
-called at the broker is `naming`'s business. Delivery is at least once: what replaces a message is confirmed by the broker
-before the message is settled, and each delivery is settled exactly once.
+A transport belongs to one namespace. It moves bytes between the queues of actors, addressed by actor name; how a queue
+is called at the broker is `naming`'s business. Delivery is at least once: what replaces a message is confirmed by the
+broker before the message is settled, and each delivery is settled exactly once.
 
-The hot path is three calls: `on_delivery` (in), `publish` (a result while the call still runs) and `complete` (results and
-settlement together). They return futures instead of being coroutines so that no task is made per message; a caller may
-await them all the same. Everything runs on one event loop; nothing here is thread-safe.
+The hot path is three calls: `on_delivery` (in), `publish` (a result while the call still runs) and `complete` (results
+and settlement together). They return futures instead of being coroutines so that no task is made per message; a caller
+may await them all the same. Everything runs on one event loop; nothing here is thread-safe.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Delivery:
     """One message as the broker handed it out.
 
     `token` is the transport's own means to settle it. `attempts` counts deliveries of this message including this one,
-    as far as the broker knows (1 = first). `lease_seconds` is how long the broker lets it be held without `extend`; None
-    means for as long as the connection lives.
+    as far as the broker knows (1 = first). `lease_seconds` is how long the broker lets it be held without `extend`;
+    None means for as long as the connection lives.
     """
 
     body: bytes
@@ -100,8 +100,9 @@ class Limits:
 class Consumer:
     """A running subscription to one actor's queue.
 
-    `credit` is how many unsettled deliveries may be out at once; `set_credit(0)` stops receiving without giving anything
-    back, a positive number resumes. `close` stops receiving and releases what was received but not handed to `on_delivery`.
+    `credit` is how many unsettled deliveries may be out at once; `set_credit(0)` stops receiving without giving
+    anything back, a positive number resumes. `close` stops receiving and releases what was received but not handed to
+    `on_delivery`.
     """
 
     set_credit: Callable[[int], None]
@@ -136,8 +137,8 @@ class Transport(Protocol):
     async def open(self) -> None:
         """Connect. Retries with back-off while the broker cannot be reached; a `DeniedError` is raised at once.
 
-        Idempotent. When the connection breaks later it is made again without being asked, consumers included; deliveries
-        of the old connection are then void (`LeaseLostError`) and come again.
+        Idempotent. When the connection breaks later it is made again without being asked, consumers included;
+        deliveries of the old connection are then void (`LeaseLostError`) and come again.
         """
 
     async def close(self) -> None:
@@ -160,7 +161,8 @@ class Transport(Protocol):
         """Publish; the future is done when the broker has confirmed every message.
 
         Fails with `TooLargeError` (nothing was published), `NoDestinationError` (of the first such message; others may
-        have been published), `RefusedError`, `ConnectionLostError` (unknown whether it arrived). No retry happens inside.
+        have been published), `RefusedError`, `ConnectionLostError` (unknown whether it arrived). No retry happens
+        inside.
         """
 
     def complete(

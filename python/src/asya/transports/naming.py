@@ -1,8 +1,8 @@
 """Every name at a broker is made here.
 
-The default `asya_<namespace>_<actor>` is unambiguous because neither part may hold an underscore (both are DNS labels). The
-public project's `asya-<namespace>-<actor>` is offered for moving queue by queue; `asya-a-b-c` means two things, so two actors
-that would share a name are refused.
+The default `asya_<namespace>_<actor>` is unambiguous because neither part may hold an underscore (both are DNS labels).
+The public project's `asya-<namespace>-<actor>` is offered for moving queue by queue; `asya-a-b-c` means two things, so
+two actors that would share a name are refused.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from asya.errors import TransportError
 
 Style = Literal["underscore", "dash"]
 DELAYS = "asya.delay"
-"""First part of the names of what delays messages, shared by all namespaces; the dot keeps it apart from every queue."""
+"""First part of the names of what delays messages, for all namespaces; the dot keeps it apart from every queue."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asya.errors import SettingsError
-from asya.transports.naming import QueueNames
+from asya.transports.naming import QueueNames, Style
 
 if TYPE_CHECKING:
     from asya.transports.base import Transport
@@ -18,7 +18,7 @@ def open_transport(settings: TransportSettings) -> Transport:
     Raises:
         SettingsError: Something this transport needs is not set.
     """
-    style = "dash" if settings.queue_names == "dash" else "underscore"
+    style: Style = "dash" if settings.queue_names == "dash" else "underscore"
     names = QueueNames(settings.namespace, style)
     if settings.transport == "sqlite":
         if settings.sqlite.path is None:

@@ -66,7 +66,10 @@ class RabbitmqSettings:
     )
     username: str = setting("ASYA_RABBITMQ_USERNAME", default="guest", doc="User name.")
     password: str = setting(
-        "ASYA_RABBITMQ_PASSWORD", default="guest", secret=True, doc="Password; better given as ASYA_RABBITMQ_PASSWORD_FILE."
+        "ASYA_RABBITMQ_PASSWORD",
+        default="guest",
+        secret=True,
+        doc="Password; better given as ASYA_RABBITMQ_PASSWORD_FILE.",
     )
     vhost: str = setting("ASYA_RABBITMQ_VHOST", default="/", doc="Virtual host.")
     tls: bool = setting(
@@ -80,7 +83,11 @@ class RabbitmqSettings:
         doc="PEM file with the authorities to trust; the system's when absent.",
     )
     cert_file: Path | None = setting(
-        "ASYA_RABBITMQ_CERT", parse=Path, expected="a file path", default=None, doc="PEM file with the client certificate."
+        "ASYA_RABBITMQ_CERT",
+        parse=Path,
+        expected="a file path",
+        default=None,
+        doc="PEM file with the client certificate.",
     )
     key_file: Path | None = setting(
         "ASYA_RABBITMQ_KEY", parse=Path, expected="a file path", default=None, doc="PEM file with the client's key."
@@ -96,15 +103,16 @@ class RabbitmqSettings:
         parse=choice("quorum", "classic"),
         expected="quorum or classic",
         default="quorum",
-        doc="Kind of queue that is declared. Classic queues have no delivery limit and lose dead letters when the broker "
-        "stops at the wrong moment.",
+        doc="Kind of queue that is declared. Classic queues have no delivery limit and lose dead letters when the "
+        "broker stops at the wrong moment.",
     )
     heartbeat_seconds: float = setting(
         "ASYA_RABBITMQ_HEARTBEAT",
         parse=parse_duration,
         expected=DURATION,
         default=30.0,
-        doc="Interval agreed on with the broker; a connection that is silent for three times this long is taken for dead.",
+        doc="Interval agreed on with the broker; a connection that is silent for three times this long "
+        "is taken for dead.",
     )
     engine: str = setting(
         "ASYA_RABBITMQ_ENGINE",
@@ -149,7 +157,9 @@ class TransportSettings:
         default="rabbitmq",
         doc="How envelopes get from queue to queue.",
     )
-    namespace: str = setting("ASYA_NAMESPACE", expected="a namespace name", doc="Namespace; part of every queue's name.")
+    namespace: str = setting(
+        "ASYA_NAMESPACE", expected="a namespace name", doc="Namespace; part of every queue's name."
+    )
     queue_names: str = setting(
         "ASYA_QUEUE_NAMES",
         parse=choice("underscore", "dash"),

@@ -1,7 +1,7 @@
 """What travels: the envelope, its headers, its clock and its child ids.
 
-Belongs here: reading and writing one message. Does not belong here: how it gets from queue to queue (`asya.transports`) and
-what becomes of it (`asya_sidecar.decide`).
+Belongs here: reading and writing one message. Does not belong here: how it gets from queue to queue (`asya.transports`)
+and what becomes of it (`asya_sidecar.decide`).
 """
 
 from asya.wire.clock import format_time, parse_time
