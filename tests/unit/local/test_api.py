@@ -53,7 +53,7 @@ class Served:
         return str(answer.json()["id"])
 
     async def report(
-        self, task_id: str, status: str | None, *, kind: str = "status", at: float = 4e9, **data: Any
+        self, task_id: str, status: str | None, *, kind: str = "status", at: float = 4e9, **data: object
     ) -> int:
         body = {"id": task_id, "type": kind, "at": format_time(at), "data": data} | (
             {"status": status} if status else {}

@@ -12,7 +12,7 @@ from asya.local.problems import ApiError
 from asya.local.tasks import EVENTS_KEPT
 
 
-def plain(value: object) -> Any:  # noqa: ANN401  decoded JSON
+def plain(value: object) -> Any:
     return msgspec.json.decode(msgspec.json.encode(value))
 
 
