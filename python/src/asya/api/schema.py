@@ -16,7 +16,10 @@ FieldSchema = dict[str, Any]
 @cache
 def document_schema() -> FieldSchema:
     """Return the JSON Schema (draft 2020-12) of a manifest. One shared object: not to be changed."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_tidy(AsyncActor.model_json_schema())}
+    schema = _tidy(AsyncActor.model_json_schema())
+    # In Python these two have one value each; in a manifest they tell what it is.
+    schema["required"] = ["apiVersion", "kind", *schema["required"]]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def _tidy(schema: FieldSchema) -> FieldSchema:
