@@ -9,7 +9,7 @@ from PIL import Image
 SCALE = 2
 
 
-class OutOfMemory(Exception):  # noqa: N818  named as the libraries of graphics cards name theirs
+class OutOfMemory(Exception):
     """Stands for a graphics card that is full for a moment. Trying again helps."""
 
 

@@ -25,7 +25,7 @@ from PIL import Image
 START = moment("2031-02-03T10:00:00Z")
 
 
-def hop(actor: str, number: int, at: float, took: float, **more: Any) -> dict[str, Any]:  # noqa: ANN401  JSON
+def hop(actor: str, number: int, at: float, took: float, **more: Any) -> dict[str, Any]:
     times = {"started_at": stamp(at), "ended_at": stamp(at + took), "duration_ms": took * 1000}
     return {"actor": actor, "hop": number, "attempt": 1, "status": "completed", "row": "result", **times, **more}
 

@@ -1,5 +1,5 @@
 """A sidecar that does what a test tells it: the listening side of docs/reference/link-protocol.md, plain."""
-# ruff: noqa: ANN401  JSON values all over
+
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Paths, and reading and changing what travels with a payload."""
 
-# ruff: noqa: ANN401  JSON values
+
 from __future__ import annotations
 
 import datetime as dt

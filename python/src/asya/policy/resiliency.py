@@ -116,7 +116,7 @@ _NOT_BY_DEFAULT = frozenset({RESULT_NOT_SERIALIZABLE, INVALID_ROUTE})
 
 
 class Resiliency(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole `spec.resiliency`: a call's time limit (seconds), named policies, rules in order, classes never retried."""
+    """A whole `spec.resiliency`: limit of a call (seconds), named policies, rules in order, classes never retried."""
 
     actor_timeout: float = DEFAULT_ACTOR_TIMEOUT
     policies: dict[str, Policy] = {}
