@@ -38,7 +38,7 @@ def rabbitmq_installed() -> None:
 
 @pytest.fixture(scope="session")
 def rabbitmq_broker(request: pytest.FixtureRequest) -> Iterator[BrokerAddress]:
-    """The broker of ASYA_TEST_RABBITMQ_URL (and ASYA_TEST_RABBITMQ_MANAGEMENT_URL), else a private one per test process."""
+    """The broker of ASYA_TEST_RABBITMQ_URL (and ..._MANAGEMENT_URL), else a private one per test process."""
     given = os.environ.get("ASYA_TEST_RABBITMQ_URL")
     if given:
         yield BrokerAddress(given, os.environ.get("ASYA_TEST_RABBITMQ_MANAGEMENT_URL"))

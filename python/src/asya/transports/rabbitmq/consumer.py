@@ -150,8 +150,8 @@ class ActorConsumer:
             self._changed.clear()
             wanted = self._credit
             if prefetch and not subscription.running:
-                # The broker has cancelled it: the queue was deleted. A channel that knew the old queue gets nothing from
-                # a new one of the same name (seen on 3.10), so this channel has to go.
+                # The broker has cancelled it: the queue was deleted. A channel that knew the old queue gets nothing
+                # from a new one of the same name (seen on 3.10), so this channel has to go.
                 await subscription.close()
                 return
             if prefetch and wanted != prefetch:
