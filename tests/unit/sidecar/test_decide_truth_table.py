@@ -1,6 +1,6 @@
 """Every row of the truth table, against the pure core.
 
-The expectation is read from the row itself (`to`, `settle`, `phase`, `reason`); a case only says how the situation comes about.
+The expectation is read from the row itself (`to`, `settle`, `phase`, `reason`); a case only says how it comes about.
 """
 
 from __future__ import annotations
