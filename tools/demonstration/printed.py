@@ -1,4 +1,4 @@
-"""The third example: two functions and their manifests exactly as the described system's pages print them."""
+"""The third example: two functions exactly as the described system's pages print them."""
 
 from __future__ import annotations
 
