@@ -1,0 +1,134 @@
+"""The sidecar as a process: wrong settings, probes, signals, and the runtime it brings along."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.support.mesh import environment, sqlite
+
+from asya.settings import load
+from asya.transports import QueueSpec, open_transport
+from asya.transports.settings import TransportSettings
+
+
+def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "asya_sidecar", *arguments],
+        env=environment(environ),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_wrong_settings_are_named_all_at_once() -> None:
+    done = run(ASYA_TRANSPORT="kafka", ASYA_CONCURRENCY="none")
+    assert done.returncode == 2
+    lines = done.stderr.splitlines()
+    assert all(line.startswith("asya-sidecar: ASYA_") for line in lines), done.stderr
+    assert {line.split()[1] for line in lines} == {
+        "ASYA_TRANSPORT",
+        "ASYA_CONCURRENCY",
+        "ASYA_ACTOR_NAME",
+        "ASYA_NAMESPACE",
+    }
+
+
+def test_sqlite_without_a_path_is_named() -> None:
+    done = run(ASYA_TRANSPORT="sqlite", ASYA_ACTOR_NAME="a", ASYA_NAMESPACE="d", ASYA_SOCKET_DIR="/tmp")
+    assert done.returncode == 2
+    assert "ASYA_SQLITE_PATH is not set" in done.stderr
+
+
+def test_a_socket_folder_that_is_too_deep_is_named(tmp_path: Path) -> None:
+    done = run(ASYA_ACTOR_NAME="a", ASYA_SOCKET_DIR=str(tmp_path / ("x" * 120)), **sqlite(tmp_path / "queue.db"))
+    assert done.returncode == 2
+    assert "ASYA_SOCKET_DIR" in done.stderr
+
+
+def test_install_copies_the_runtime(tmp_path: Path) -> None:
+    assert run("install", str(tmp_path / "opt")).returncode == 0
+    text = (tmp_path / "opt" / "asya_runtime.py").read_text()
+    compile(text, "asya_runtime.py", "exec")
+    assert "ASYA_HANDLER" in text
+
+
+def test_unknown_arguments_show_the_usage() -> None:
+    assert run("serve").returncode == 2
+    assert run("--help").returncode == 0
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        number: int = free.getsockname()[1]
+        return number
+
+
+async def test_probes_tell_what_is_missing_and_sigterm_ends_cleanly(tmp_path: Path, port: int) -> None:
+    settings = sqlite(tmp_path / "queue.db")
+    transport = open_transport(load(TransportSettings, settings))
+    await transport.open()
+    env = environment(
+        settings,
+        {"ASYA_ACTOR_NAME": "a", "ASYA_SOCKET_DIR": str(tmp_path), "ASYA_HEALTH_ADDR": f"127.0.0.1:{port}"},
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "asya_sidecar", env=env, stderr=asyncio.subprocess.PIPE
+    )
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    ready = await client.get("/readyz")
+                    if len(ready.json()["problems"]) == 2:
+                        break
+                except httpx.TransportError:
+                    pass
+                await asyncio.sleep(0.02)
+            assert ready.status_code == 503
+            assert "no runtime has connected" in ready.json()["problems"]
+            assert any("queue" in problem for problem in ready.json()["problems"]), "the queue does not exist yet"
+            assert (await client.get("/healthz")).status_code == 200
+            assert (await client.get("/metrics")).status_code == 404
+
+            await transport.declare([QueueSpec("a")])
+            runtime = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-c",
+                "import runpy, asya_runtime; runpy.run_path(asya_runtime.__file__, run_name='__main__')",
+                env=environment({"ASYA_HANDLER": "json.dumps", "ASYA_SOCKET_DIR": str(tmp_path)}),
+            )
+            while (await client.get("/readyz")).status_code != 200:
+                await asyncio.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(20):
+        _, stderr = await process.communicate()
+        assert process.returncode == 0
+        assert await runtime.wait() == 0, "DONE stops the runtime too"
+    lines = [json.loads(line) for line in stderr.decode().splitlines()]
+    assert {line["actor"] for line in lines} == {"a"}
+    await transport.close()
+
+
+async def test_the_socket_is_for_its_owner_only(tmp_path: Path) -> None:
+    env = environment(sqlite(tmp_path / "queue.db"), {"ASYA_ACTOR_NAME": "a", "ASYA_SOCKET_DIR": str(tmp_path)})
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "asya_sidecar", env=env)
+    path = tmp_path / "asya.sock"
+    async with asyncio.timeout(20):
+        while not path.exists():
+            await asyncio.sleep(0.01)
+        assert path.stat().st_mode & 0o777 == 0o600
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+    assert not path.exists()
