@@ -1,7 +1,7 @@
 """Each row of the truth table, as far as the broker can see it: where the message is afterwards, and where it is not.
 
-The row's own `to` and `settle` say what is carried out; nothing here repeats the table. How the sidecar arrives at a row
-is the decision function's test.
+The row's own `to` and `settle` say what is carried out; nothing here repeats the table. How the sidecar arrives at a
+row is the decision function's test.
 """
 
 from __future__ import annotations
