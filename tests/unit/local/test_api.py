@@ -28,12 +28,16 @@ class FakeMesh:
     sump: str = "x-sump"
     published: list[tuple[str, bytes]] = field(default_factory=list)
     refuses: TransportError | None = None
+    questions: int = 0
 
     def actors(self) -> Sequence[Mapping[str, Any]]:
         return [{"name": name} for name in ("resize", "caption", "x-sink", "x-sump")]
 
     async def is_known(self, actor: str) -> bool:
         return actor in ("resize", "caption")
+
+    def asked(self) -> None:
+        self.questions += 1
 
     async def publish(self, actor: str, body: bytes) -> None:
         if self.refuses is not None:
@@ -299,3 +303,13 @@ async def test_many_reports_at_once_are_all_durable(served: Served, tmp_path: Pa
     with sqlite3.connect(tmp_path / "tasks.db") as other:
         assert other.execute("SELECT count(*) FROM tasks WHERE status = 'succeeded'").fetchone() == (20,)
     other.close()
+
+
+async def test_who_sends_or_asks_for_a_task_is_noticed_and_who_reports_is_not(served: Served) -> None:
+    task_id = await served.create()
+    await served.task(task_id)
+    before = served.mesh.questions
+    assert before == 2
+    await served.report(task_id, "succeeded", payload=1)
+    await served.client.get("/api/v1/actors")
+    assert served.mesh.questions == before

@@ -5,8 +5,17 @@ import pytest
 from asya.local.idle import FORGOTTEN_SECONDS, QUIET_SECONDS, STUCK_SECONDS, Ending, IdleWatch, Sight
 
 
-def sight(now: float, waiting: str = "", failing: str = "", open_tasks: int = 0, tasks_seen: int = 0) -> Sight:
-    return Sight(now=now, waiting=list(waiting), failing=list(failing), open_tasks=open_tasks, tasks_seen=tasks_seen)
+def sight(
+    now: float, waiting: str = "", failing: str = "", open_tasks: int = 0, tasks_seen: int = 0, asked_at: float = -10.0
+) -> Sight:
+    return Sight(
+        now=now,
+        waiting=list(waiting),
+        failing=list(failing),
+        open_tasks=open_tasks,
+        tasks_seen=tasks_seen,
+        asked_at=asked_at,
+    )
 
 
 @pytest.mark.parametrize(
@@ -18,6 +27,7 @@ def sight(now: float, waiting: str = "", failing: str = "", open_tasks: int = 0,
         ([sight(0, "a"), sight(1), sight(1.5, "a"), sight(2.4)], None, "the quiet was broken"),
         ([sight(0, "a"), sight(1, open_tasks=1), sight(1 + QUIET_SECONDS, open_tasks=1)], None, "a task is still open"),
         ([sight(0, "a"), sight(1, open_tasks=1), sight(1 + FORGOTTEN_SECONDS, open_tasks=1)], Ending.IDLE, "for good"),
+        ([sight(0, "a"), sight(1), sight(2.4, asked_at=1.9)], None, "somebody just asked for an outcome"),
         ([sight(0, "ab", "a"), sight(1000, "ab", "a")], None, "b still works"),
         ([sight(0, "ab", "a"), sight(1, "a", "a"), sight(1 + STUCK_SECONDS, "a", "a")], Ending.STUCK, "only a is left"),
         ([sight(0, "a", "a"), sight(4, "a"), sight(6, "a", "a")], None, "it came up in between"),

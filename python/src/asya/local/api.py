@@ -45,6 +45,9 @@ class Mesh(Protocol):
     async def publish(self, actor: str, body: bytes) -> None:
         """Publish one envelope; returns when the broker has confirmed it."""
 
+    def asked(self) -> None:
+        """Take note that somebody sends tasks or wants to know of them."""
+
 
 class NewTask(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Body of a new task; `timeout` in seconds, `route` holds the actors after the first."""
@@ -93,6 +96,7 @@ class _Calls:
         return _json({"actors": list(self._mesh.actors())})
 
     async def create(self, request: Request) -> Response:
+        self._mesh.asked()
         actor = request.query_params.get("actor", "")
         new = _read(await request.body(), NewTask)
         now = time.time()
@@ -130,9 +134,11 @@ class _Calls:
         return _json({"messages": tasks, "total": total})
 
     async def task(self, request: Request) -> Response:
+        self._mesh.asked()
         return _json(await self._store.read(lambda db: views.task(db, request.path_params["id"])))
 
     async def trace(self, request: Request) -> Response:
+        self._mesh.asked()
         return _json(await self._store.read(lambda db: views.trace(db, request.path_params["id"])))
 
     async def cancel(self, request: Request) -> Response:

@@ -30,6 +30,8 @@ class Sight:
     failing: Sequence[str]
     open_tasks: int
     tasks_seen: int
+    asked_at: float = 0.0
+    """When somebody last sent a task or asked for one: who waits for an outcome must still find us."""
 
 
 class IdleWatch:
@@ -43,7 +45,7 @@ class IdleWatch:
     def look(self, sight: Sight) -> Ending | None:
         """Take one look; return an ending when it is time."""
         self._seen = self._seen or bool(sight.waiting) or sight.tasks_seen > 0
-        idle = self._seen and not sight.waiting
+        idle = self._seen and not sight.waiting and sight.now - sight.asked_at >= QUIET_SECONDS
         stuck = bool(sight.waiting) and set(sight.waiting) == set(sight.failing)
         self._idle_since = self._since(self._idle_since, sight.now) if idle else None
         self._stuck_since = self._since(self._stuck_since, sight.now) if stuck else None

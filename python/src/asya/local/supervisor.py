@@ -28,7 +28,7 @@ from asya.local.writer import TaskStore
 from asya.transports import Outgoing, Transport
 
 EXIT_OK, EXIT_FAILED_TASKS, EXIT_STUCK, EXIT_KILLED = 0, 3, 4, 130
-_CONNECT_SECONDS = 30.0
+_CONNECT_SECONDS = 12.0
 _CONNECT_WORD_SECONDS = 3.0
 _IDLE_LOOK_SECONDS = 0.25
 _BODY_MARGIN = 4 * 1024 * 1024
@@ -60,6 +60,7 @@ class Supervisor:
         self._exit_code = EXIT_OK
         self._said: dict[str, str] = {}
         self._started_at = time.time()
+        self._asked_at = time.monotonic()
 
     # -- what the API asks
 
@@ -76,6 +77,10 @@ class Supervisor:
     async def publish(self, actor: str, body: bytes) -> None:
         """Publish one envelope."""
         await self._transport.publish([Outgoing(actor, body)])
+
+    def asked(self) -> None:
+        """Take note that somebody sends tasks or wants to know of them."""
+        self._asked_at = time.monotonic()
 
     # -- life
 
@@ -268,6 +273,7 @@ class Supervisor:
                 failing=[pool.plan.name for pool in waiting if pool.failing],
                 open_tasks=counts.get("pending", 0) + counts.get("running", 0),
                 tasks_seen=sum(counts.values()),
+                asked_at=self._asked_at,
             )
             ending = watch.look(sight)
             if ending is not None:
