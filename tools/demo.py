@@ -6,6 +6,7 @@ Exit code 0 only when every picture came through and every digit was answered, 1
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import sys
 from pathlib import Path
@@ -21,8 +22,22 @@ LEAST_ACCURACY = 0.95
 
 
 def main() -> int:
-    """Run, write the report, and return the exit code."""
+    """Run the demo unless one is running already; return the exit code."""
     progress = Progress()
+    BUILD.parent.mkdir(exist_ok=True)
+    # Held until the process ends: a second demo in this checkout would remove the first one's files under its feet.
+    lock = BUILD.with_suffix(".lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        progress.say(f"Another demo is running in {BUILD}; wait for it, or stop it with Ctrl-C")
+        return 1
+    with lock:
+        return demonstrate(progress)
+
+
+def demonstrate(progress: Progress) -> int:
+    """Run all examples in a fresh folder; return the exit code."""
     shutil.rmtree(BUILD, ignore_errors=True)
     BUILD.mkdir(parents=True)
     try:
