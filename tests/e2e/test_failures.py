@@ -37,7 +37,7 @@ ACTORS = ("first", "second")
 QUEUES = (*ACTORS, "x-sink", "x-sump")
 HANDLERS = Path(__file__).parent / "handlers"
 WORK_SECONDS = 0.005
-FLOW_SECONDS = 120.0
+FLOW_SECONDS = 60.0
 # Crashes count as attempts; a message must not run out of them only because it was there at several crashes.
 POLICIES = '{"default": {"maxAttempts": 20, "backoff": "constant", "initialDelay": "200ms", "jitter": false}}'
 SIDECAR = {
@@ -54,6 +54,7 @@ class Flow:
     """500 messages on their way through two pods."""
 
     transport: Transport
+    mesh: Mesh
     record: Path
     first: Pod
     second: Pod
@@ -68,12 +69,8 @@ class Flow:
 
     async def reached(self, stage: str, part: float) -> None:
         """Wait until the handler of `stage` has seen this part of the messages; the flow must not be over then."""
-        await until(
-            lambda: sum(1 for name, _ in self.calls() if name == stage) >= TOTAL * part,
-            within=FLOW_SECONDS,
-            what=lambda: f"{part:.0%} of the messages at {stage}: {sum(self.calls().values())} calls so far",
-        )
-        assert sum(1 for name, _ in self.calls() if name == "second") < TOTAL, "nothing is under way any more"
+        await until(lambda: self._seen_by(stage) >= TOTAL * part, within=FLOW_SECONDS, what=self._explain)
+        assert self._seen_by("second") < TOTAL, "nothing is under way any more"
         self.kills += 1
 
     async def arrivals(self) -> list[Envelope]:
@@ -94,7 +91,12 @@ class Flow:
         await consumer.close()
         return arrived
 
+    def _seen_by(self, stage: str) -> int:
+        self.mesh.check()
+        return sum(1 for name, _ in self.calls() if name == stage)
+
     async def _first_pass_over(self) -> bool:
+        self.mesh.check()
         try:
             return (await self.transport.depth(["x-sink"]))["x-sink"].ready >= TOTAL
         except TransportError:  # the broker is away just now
@@ -109,7 +111,7 @@ class Flow:
 
     def _explain(self) -> str:
         stages = Counter(stage for stage, _ in self.calls().elements())
-        return f"calls {dict(stages)}\n{self.first.sidecar.tail()}\n{self.second.sidecar.tail()}"
+        return f"calls so far: {dict(stages)}\n{self.mesh.tails()}"
 
 
 @asynccontextmanager
@@ -135,7 +137,7 @@ async def flowing(environ: dict[str, str], folder: Path) -> AsyncIterator[Flow]:
                 running.pod(name, f"recorder.{name}", modules=[HANDLERS], runtime=runtime) for name in ACTORS
             )
             await asyncio.gather(first.start(), second.start())
-            yield Flow(transport, record, first, second, sent={envelope.id for envelope in envelopes})
+            yield Flow(transport, running, record, first, second, sent={envelope.id for envelope in envelopes})
             running.check()
     finally:
         await transport.close()
