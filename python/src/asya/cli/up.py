@@ -169,11 +169,11 @@ def _run(
 
 
 def _variables(env_file: Path | None, folder: Path) -> Mapping[str, str] | None:
-    from dotenv import dotenv_values  # noqa: PLC0415  not needed for --help
-
     path = env_file or folder / ".env"
     if not path.is_file():
         return None
+    from dotenv import dotenv_values  # noqa: PLC0415  only where there is such a file
+
     return {name: value for name, value in dotenv_values(path, interpolate=False).items() if value is not None}
 
 
