@@ -32,7 +32,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable, Mapping
-    from types import CodeType, FrameType
+    from types import CodeType
     from typing import Any, Deque, Dict, List, NoReturn, Optional, Set, Tuple, Union
 
     Segment = Union[str, int, slice]
@@ -1191,7 +1191,6 @@ class SyncWorker:
         self.run_hook("start")
         self.control.say("ready")
         # What was loaded until now lives as long as the process: the collector need not look at it again.
-        gc.collect()
         gc.freeze()
         delay = CONNECT_DELAY
         while not self.control.stopped(0):
@@ -1733,7 +1732,6 @@ class AsyncWorker:
         self.handler.create()
         await self._hook("start")
         self.control.say("ready")
-        gc.collect()
         gc.freeze()
         stop: asyncio.Future[None] = self.loop.create_future()
         self.loop.add_reader(self.control.fileno(), self._order, stop)
@@ -1786,7 +1784,6 @@ class AsyncWorker:
 def work(settings: Settings, sock: socket.socket) -> int:
     """Be a worker; return the exit status."""
     control = Control(sock)
-    _leave_signals_to_the_supervisor()
     control.end_with_supervisor()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -1813,18 +1810,32 @@ def _make_search_path(settings: Settings) -> None:
     sys.path[:0] = [os.path.abspath(path) for path in settings.handler_path if path]
 
 
+_LEFT = (signal.SIGTERM, signal.SIGINT)
+
+
 def _leave_signals_to_the_supervisor() -> None:
     """Ignore SIGTERM and SIGINT, which go to a whole process group, in this process but not in those it starts."""
-    own = os.getpid()
+    before: List[Set[int]] = []
 
-    def ignore(number: int, _: Optional[FrameType]) -> None:
-        if os.getpid() != own:  # forked by the handler, for instance by multiprocessing
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+    def ignore(*_: Any) -> None:
+        """Do nothing. Not SIG_IGN: programs started by the handler would inherit it, and could not be terminated."""
 
-    # Not SIG_IGN: programs started by the handler would inherit it, and could not be terminated.
-    signal.signal(signal.SIGTERM, ignore)
-    signal.signal(signal.SIGINT, ignore)
+    def block() -> None:
+        # A signal that reaches a new child before `restore` would be noted for `ignore`, that is, lost.
+        before.append(signal.pthread_sigmask(signal.SIG_BLOCK, _LEFT))
+
+    def unblock() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before.pop())
+
+    def restore() -> None:
+        for number in _LEFT:
+            if signal.getsignal(number) is ignore:
+                signal.signal(number, signal.SIG_DFL)
+        unblock()
+
+    for number in _LEFT:
+        signal.signal(number, ignore)
+    os.register_at_fork(before=block, after_in_parent=unblock, after_in_child=restore)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

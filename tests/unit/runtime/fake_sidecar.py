@@ -1,6 +1,5 @@
 """A sidecar that does what a test tells it: the listening side of docs/reference/link-protocol.md, plain."""
 
-
 from __future__ import annotations
 
 import json

@@ -1,6 +1,5 @@
 """Paths, and reading and changing what travels with a payload."""
 
-
 from __future__ import annotations
 
 import datetime as dt
