@@ -33,9 +33,9 @@ _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 
 
-# Quorum queues tell their numbers every 5 s, and the management API samples them every 5 s: tests of numbers would wait.
+# Quorum queues tell their numbers every 5 s, and the management API samples every 5 s: tests of numbers would wait.
 _QUICK_NUMBERS = """[
-  {rabbit, [{quorum_tick_interval, 250}]},
+  {rabbit, [{quorum_tick_interval, 1000}]},
   {rabbitmq_management, [{sample_retention_policies,
     [{global, [{60, 1}]}, {basic, [{60, 1}]}, {detailed, [{60, 1}]}]}]}
 ].

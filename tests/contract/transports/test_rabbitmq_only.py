@@ -574,6 +574,20 @@ class TestBrokerTrouble:
             await transport.complete(delivery)
         assert bodies == [b"nudge", b"after"]
 
+    @pytest.mark.slow
+    async def test_blocked_with_full_buffers_it_can_still_be_closed(self, own_broker: Broker, connect: Open) -> None:
+        transport = await connect(own_broker.url, "a")
+        await asyncio.to_thread(own_broker.set_memory_alarm, on=True)
+        stuck = [transport.publish([Outgoing("a", b"x" * 1_000_000)]) for _ in range(20)]
+        await until(lambda: not transport.link.connected, "the broker says that it is blocked")
+
+        async with asyncio.timeout(SOON):
+            await transport.close()
+            results = await asyncio.gather(*stuck, return_exceptions=True)
+
+        assert {type(result) for result in results} <= {type(None), ConnectionLostError, RefusedError}
+        assert any(results)
+
 
 Key = ec.EllipticCurvePrivateKey
 

@@ -54,9 +54,7 @@ class AiopikaEngine:
 
     async def close(self) -> None:
         """See `engine.Engine.close`."""
-        for connection in (self._consuming, self._publishing):
-            if not connection.is_closed:
-                await connection.close()
+        await asyncio.gather(client.close(self._consuming), client.close(self._publishing))
 
     async def _send(self, channel: client.Channel, publication: Publication) -> None:
         try:
@@ -179,7 +177,7 @@ async def connect(address: Address, on_blocked: Callable[[str | None], None]) ->
     try:
         consuming = await client.connect(address, "consume")
     except BaseException:
-        await publishing.close()
+        await client.close(publishing)
         raise
     engines.append(AiopikaEngine(publishing, consuming))
     return engines[0]

@@ -7,15 +7,16 @@ The library is aiormq, the protocol layer that aio-pika is made of, by the same 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiormq
 from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
+from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
 from aiormq.exceptions import (
     AuthenticationError,
     ChannelAccessRefused,
@@ -32,6 +33,9 @@ from asya.errors import ConnectionLostError, DeniedError, TransportError
 from asya.transports.rabbitmq.address import Address
 from asya.transports.rabbitmq.topology import Version
 
+if TYPE_CHECKING:
+    from yarl import URL
+
 __all__ = [
     "Channel",
     "ChannelNotFoundEntity",
@@ -40,6 +44,7 @@ __all__ = [
     "DeliveredMessage",
     "DeliveryError",
     "PublishError",
+    "close",
     "connect",
     "open_channel",
     "properties",
@@ -48,17 +53,36 @@ __all__ = [
 ]
 
 CONNECT_SECONDS = 15.0
+CLOSE_SECONDS = 3.0
 # It logs each loss of a connection several times with tracebacks; we log it once, and the error carries the rest.
 logging.getLogger("aiormq.connection").setLevel(logging.CRITICAL)
 _DENIED = (ProbableAuthenticationError, AuthenticationError, ConnectionNotAllowed, ChannelAccessRefused)
+
+
+class _Wire(TransportFactory):
+    """Opens the socket as the library does, and keeps hold of it."""
+
+    writer: asyncio.StreamWriter | None = None
+
+    async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:  # noqa: ANN401
+        """See the library."""
+        factory = TLSTransportFactory() if url.scheme == "amqps" else TCPTransportFactory()
+        reader, self.writer = await factory.create(url, **kwargs)
+        return reader, self.writer
 
 
 class Connection(aiormq.Connection):
     """The library's connection, telling of `connection.blocked`, for which it has no hook: its methods are private."""
 
     def __init__(self, *args: Any, on_blocked: Callable[[str | None], None] | None = None, **kwargs: Any) -> None:  # noqa: ANN401
-        super().__init__(*args, **kwargs)
+        self._wire = _Wire()
+        super().__init__(*args, transport_factory=self._wire, **kwargs)
         self._on_blocked = on_blocked
+
+    def abort(self) -> None:
+        """Cut the connection without a word."""
+        if self._wire.writer is not None:
+            self._wire.writer.transport.abort()
 
     async def _Connection__handle_connection_blocked(self, frame: aiormq.spec.Connection.Blocked) -> None:  # noqa: N802
         await super()._Connection__handle_connection_blocked(frame)  # type: ignore[misc]
@@ -87,10 +111,19 @@ async def connect(address: Address, purpose: str, on_blocked: Callable[[str | No
             async with asyncio.timeout(CONNECT_SECONDS):
                 await connection.connect()
     except BaseException:
-        if not connection.is_closed:
-            await connection.close()
+        await close(connection)
         raise
     return connection
+
+
+async def close(connection: Connection | None) -> None:
+    """Disconnect. Idempotent; bounded in time, for a broker that blocks reads nothing, not even a goodbye."""
+    if connection is not None and not connection.is_closed:
+        closing = asyncio.ensure_future(connection.close())
+        _, late = await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
+        if late:
+            connection.abort()
+            await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
 
 
 async def open_channel(connection: Connection, *, confirms: bool = False) -> Channel:
@@ -112,7 +145,7 @@ def properties(message_id: str, headers: Any) -> aiormq.spec.Basic.Properties:  
     return aiormq.spec.Basic.Properties(delivery_mode=2, message_id=message_id, headers=headers)
 
 
-@contextmanager
+@contextlib.contextmanager
 def translated(where: str = "") -> Iterator[None]:
     """Turn the library's errors into ours; `where` begins the text."""
     try:

@@ -77,6 +77,7 @@ class ActorConsumer:
         self._closed = False
         self._started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Subscribe.
@@ -124,7 +125,7 @@ class ActorConsumer:
         self._out.discard(token)
         self._hand_out()
         if self._closed and not self._out:
-            self._changed.set()
+            self._ending = asyncio.create_task(self._end_when_empty())
 
     async def _run(self) -> None:
         backoff = Backoff()
@@ -191,7 +192,7 @@ class ActorConsumer:
                 await token.settle(release=True)
 
     async def _end_when_empty(self) -> None:
-        if not self._out and self._subscription is not None:
+        if not self._out and self._subscription is not None and self._subscription.alive:
             with contextlib.suppress(TransportError):
                 await self._subscription.close()
 

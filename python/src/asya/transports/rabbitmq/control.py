@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -24,6 +25,9 @@ from asya.transports.rabbitmq.topology import (
     ladder_topology,
 )
 from asya.transports.settings import RabbitmqSettings
+
+log = logging.getLogger(__name__)
+DECLARE_ATTEMPTS = 3
 
 
 class Control:
@@ -51,19 +55,16 @@ class Control:
                 take longer than the broker allows (nothing is declared).
         """
         self._names.refuse_collisions(spec.actor for spec in queues)
-        async with self._lock:
-            connection = await self._connected()
-            broker = Broker(
-                client.version(connection), self._settings.queue_type, self._settings.consumer_timeout_seconds
-            )
-            wanted: list[Declaration] = []
-            for spec in queues:
-                wanted += actor_topology(self._names, self._exchange, spec, broker, self._ladder)
-            if not await self._has_exchange(self._ladder.marker):
-                wanted = [*ladder_topology(self._ladder), *wanted]
-            problems = await self._declare_all(wanted)
-        if problems:
-            raise TransportError("; ".join(problems))
+        for left in reversed(range(DECLARE_ATTEMPTS)):
+            try:
+                await self._declare(queues)
+            except ConnectionLostError as error:
+                # 3.10 breaks the connection when a quorum queue's tick falls into its making.
+                if not left:
+                    raise
+                log.warning("declaring again: %s", error)
+            else:
+                return
 
     async def exists(self, queue: str) -> bool:
         """Tell whether a queue exists."""
@@ -111,8 +112,22 @@ class Control:
     async def close(self) -> None:
         """Disconnect. Idempotent."""
         connection, self._connection = self._connection, None
-        if connection is not None and not connection.is_closed:
-            await connection.close()
+        await client.close(connection)
+
+    async def _declare(self, queues: Sequence[QueueSpec]) -> None:
+        async with self._lock:
+            connection = await self._connected()
+            broker = Broker(
+                client.version(connection), self._settings.queue_type, self._settings.consumer_timeout_seconds
+            )
+            wanted: list[Declaration] = []
+            for spec in queues:
+                wanted += actor_topology(self._names, self._exchange, spec, broker, self._ladder)
+            if not await self._has_exchange(self._ladder.marker):
+                wanted = [*ladder_topology(self._ladder), *wanted]
+            problems = await self._declare_all(wanted)
+        if problems:
+            raise TransportError("; ".join(problems))
 
     async def _connected(self) -> client.Connection:
         if self._connection is not None and self._connection.is_opened:
