@@ -85,7 +85,7 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise explain(error, path) from error
     try:
-        version = _version(connection, path)
+        version = _version_of(connection, path)
     except BaseException as error:
         connection.close()
         if isinstance(error, sqlite3.Error):
@@ -110,7 +110,7 @@ def explain(error: sqlite3.Error, path: Path) -> TransportError:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    _version(connection, path)  # before anything is changed in a file that may not be ours
+    _version_of(connection, path)  # before anything is changed in a file that may not be ours
     connection.execute("PRAGMA journal_mode = WAL").fetchone()
     connection.execute("PRAGMA synchronous = FULL")
     # After a burst the log is cut back to this size, in bytes.
@@ -127,6 +127,15 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _version_of(connection: sqlite3.Connection, path: Path) -> int:
+    # One transaction: another process may make the tables between two reads, and half of it looks foreign.
+    connection.execute("BEGIN")
+    try:
+        return _version(connection, path)
+    finally:
+        connection.execute("ROLLBACK")
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:

@@ -65,7 +65,15 @@ class Writer:
     async def start(self) -> None:
         """Open the database; raises what `schema.connect` raises."""
         self._thread.start()
-        await self._opened
+        try:
+            await self._opened
+        except TransportError:
+            self._thread.join()  # it has nothing more to do
+            raise
+        except BaseException:  # nobody waits any more
+            self._stopped = True
+            self._operations.put(None)
+            raise
 
     async def stop(self) -> None:
         """Carry out what is queued, then close the database."""
@@ -92,11 +100,10 @@ class Writer:
     def _run(self) -> None:
         try:
             store = Store(connect(self._path))
-        except TransportError as error:
-            self._loop.call_soon_threadsafe(_fail, self._opened, error)
-            self._loop.call_soon_threadsafe(_succeed, self._closed)
+        except Exception as error:  # noqa: BLE001  whatever it is, `start` must not wait for ever
+            self._tell(_fail, self._opened, error if isinstance(error, TransportError) else TransportError(repr(error)))
             return
-        self._loop.call_soon_threadsafe(_succeed, self._opened)
+        self._tell(_succeed, self._opened)
         going = True
         while going:
             batch = self._gather()
