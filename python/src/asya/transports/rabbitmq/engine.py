@@ -2,7 +2,7 @@
 
 An engine is one life of two connections, one to publish and one to consume; when either breaks, the engine is done for
 and `lost` tells so. Coming back is `session`'s business, credit is `consumer`'s. `aiopika` is the first implementation.
-An engine of our own gets a module beside it, a word in the setting ASYA_RABBITMQ_ENGINE, and a line in `transport`.
+Another gets a module beside it, a word in the setting ASYA_RABBITMQ_ENGINE, and a line in `transport`.
 Errors are `asya.errors.TransportError`s only.
 """
 

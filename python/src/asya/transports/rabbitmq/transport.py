@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from asya.errors import ConnectionLostError, NoDestinationError, TooLargeError, TransportError
 from asya.transports.base import Consumer, Delivery, Depth, Limits, Link, Outgoing, QueueSpec, Settle
 from asya.transports.naming import QueueNames
 from asya.transports.rabbitmq import aiopika
-from asya.transports.rabbitmq.address import addresses
+from asya.transports.rabbitmq.address import Address, addresses
 from asya.transports.rabbitmq.consumer import ActorConsumer, Token
 from asya.transports.rabbitmq.control import Control
 from asya.transports.rabbitmq.engine import Arrival, Engine, OnBlocked, Publication
@@ -23,6 +23,7 @@ from asya.transports.settings import RabbitmqSettings
 
 log = logging.getLogger(__name__)
 FLUSH_SECONDS = 5.0
+_ENGINES: dict[str, Callable[[Address, OnBlocked], Awaitable[Engine]]] = {"aio-pika": aiopika.connect}
 
 
 class RabbitmqTransport:
@@ -37,6 +38,7 @@ class RabbitmqTransport:
         self._exchange = settings.exchange or names.exchange
         self._ladder = ladder or Ladder()
         self._addresses = addresses(settings)
+        self._start_engine = _ENGINES[settings.engine]
         self._session = Session(self._connect, self.link)
         self._control = Control(names, self._exchange, self._ladder, settings, self._addresses)
         self._consumers: list[ActorConsumer] = []
@@ -108,7 +110,7 @@ class RabbitmqTransport:
         problems: list[str] = []
         for address in self._addresses:
             try:
-                engine = await aiopika.connect(address, on_blocked)
+                engine = await self._start_engine(address, on_blocked)
             except ConnectionLostError as error:
                 problems.append(str(error))
             else:
