@@ -18,6 +18,7 @@ from asya.transports import QueueSpec
 LOCAL_POLLING_SECONDS = 1.0
 """`pollingInterval` where the manifest does not write one; KEDA's own is 30 s."""
 CREW_COOLDOWN_SECONDS = 30.0
+_CREW_PIPELINE = 31
 _DRAIN_MARGIN_SECONDS = 5.0
 _DEFAULT_PYTHON = "python3"
 _CREW_SETTINGS = ("ASYA_CHECKPOINT_URL", "ASYA_SINK_HOOKS")
@@ -245,7 +246,8 @@ def _crew(name: str, base: Mapping[str, str], *, namespace: str, transport: str)
             "ASYA_NAMESPACE": namespace,
             "ASYA_TRANSPORT": transport,
         },
-        runtime_env={**base, **ours, "ASYA_HANDLER": handler},
+        # Every message ends here, and each waits until its final report is durable: so many wait side by side.
+        runtime_env={**base, **ours, "ASYA_HANDLER": handler, "ASYA_PIPELINE": str(_CREW_PIPELINE)},
     )
 
 

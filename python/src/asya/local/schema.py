@@ -58,6 +58,15 @@ CREATE INDEX events_by_task ON events(task_id, seq);
 """
 
 
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """Open a store that exists, for reading only."""
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+    )
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
 def connect(path: Path) -> sqlite3.Connection:
     """Open the store, making its tables when the file is new. One process writes; the connection may change threads.
 
