@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,14 @@ from tests.support.rabbitmq import Broker
 
 from benchmarks import pods
 from benchmarks.alternative import ALTERNATIVES, IN_FLIGHT, THREADS, Alternative, versions
-from benchmarks.display import Display, table
+from benchmarks.display import Display, markdown, table
 from benchmarks.procfs import flush_us
 from benchmarks.rows import Samples, results, select
 
 ROOT = Path(__file__).parent.parent
 PEERS = ROOT / ".venvs" / "peers" / "bin" / "python"
 OUTPUT = ROOT / "build" / "bench"
+MARKS = ("<!-- bench: begin -->", "<!-- bench: end -->")
 WITHIN = 120.0
 """Seconds after which a round that does not finish counts as failed."""
 
@@ -116,7 +118,7 @@ class Bench:
         return f"{took:.0f} ms"
 
 
-async def run(kinds: set[str], scale: Scale, console: Console) -> int:
+async def run(kinds: set[str], scale: Scale, console: Console, page: Path | None) -> int:
     """Measure `kinds`, print and write the results; return the exit code."""
     failures: list[str] = []
     with ExitStack() as stack:
@@ -148,10 +150,22 @@ async def run(kinds: set[str], scale: Scale, console: Console) -> int:
         found = results(bench.samples)
         _write(found, bench, scale, failures)
     note = f"median of {scale.rounds} rounds · {os.cpu_count()} CPUs, shared with whatever else runs · Python"
-    console.print(table(found, f"{note} {platform.python_version()} · the same in build/bench/results.json"))
+    note = f"{note} {platform.python_version()}"
+    console.print(table(found, f"{note} · the same in build/bench/results.json"))
+    if page is not None:
+        before, rest = page.read_text().split(MARKS[0])
+        page.write_text(f"{before}{MARKS[0]}\n{markdown(found, _sentence(scale))}\n{MARKS[1]}{rest.split(MARKS[1])[1]}")
     for failure in failures:
         console.print(f"[red]FAILED[/] {failure}", highlight=False)
     return 1 if failures else 0
+
+
+def _sentence(scale: Scale) -> str:
+    versions_ = ", ".join(f"{name} {version}" for name, version in versions(PEERS).items()) if PEERS.exists() else ""
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} shared vCPUs, Python {platform.python_version()}, "
+        f"medians of {scale.rounds} rounds, one disk flush {flush_us(OUTPUT):.0f} µs. {versions_}."
+    )
 
 
 def _write(found: dict[str, Any], bench: Bench, scale: Scale, failures: list[str]) -> None:
@@ -178,6 +192,7 @@ def main() -> int:
     parser.add_argument("rows", nargs="*", metavar="ROW", help="only rows that begin with this, e.g. hop.sqlite")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
     parser.add_argument("--rounds", type=int, help="how many rounds instead")
+    parser.add_argument("--page", type=Path, help="a Markdown page that holds the marks of a table, to be renewed")
     args = parser.parse_args()
     try:
         kinds = select(args.rows)
@@ -189,7 +204,11 @@ def main() -> int:
             parser.error("--rounds must be at least 1")
         scale = Scale(**{**vars(scale), "rounds": args.rounds})
     console = Console()
-    return asyncio.run(run(kinds, scale, console if console.is_terminal else Console(width=160)))
+    try:
+        return asyncio.run(run(kinds, scale, console if console.is_terminal else Console(width=160), args.page))
+    except KeyboardInterrupt:
+        console.print("interrupted; nothing was written")
+        return 130
 
 
 if __name__ == "__main__":

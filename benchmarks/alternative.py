@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.mesh import environment
-from tests.support.processes import Process
+from tests.support.processes import Process, until
 
 from benchmarks.amqp import Queues
 from benchmarks.hops import CountError, Hops, measure
@@ -47,8 +47,7 @@ class Alternative:
         async with Queues(self._url) as queues:
             await self._clear(queues)
             await self._fill(total)
-            if (ready := await queues.ready(self._source)) != total:
-                raise AssertionError(f"{self.name}: {ready} of {total} messages are in the source queue")
+            await self._filled(queues, total)
             worker = Process(
                 self.name, [str(self._python), str(self._script), "work"], self._environment, self._log, restart=False
             )
@@ -79,6 +78,14 @@ class Alternative:
         await process.communicate(payload())
         if process.returncode:
             raise RuntimeError(f"{self.name} could not fill its queue (exit code {process.returncode})")
+
+    async def _filled(self, queues: Queues, total: int) -> None:
+        """Their preparation does not wait for confirmations, so the last messages may still be on their way."""
+
+        async def complete() -> bool:
+            return await queues.ready(self._source) == total
+
+        await until(complete, within=15, what=f"{self.name}'s {total} messages in the source queue", every=0.1)
 
     async def _clear(self, queues: Queues) -> None:
         for name in (self._source, self._target):

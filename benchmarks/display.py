@@ -55,6 +55,22 @@ class Display:
         self._console.print(f"[dim]{self._done:>3}/{self._steps}[/] {text}", highlight=False)
 
 
+def markdown(results: Mapping[str, Mapping[str, Any]], note: str) -> str:
+    """Return the table of `results` for a page."""
+    lines = ["| row | value | spread | goal | met | beside it |", "|---|---|---|---|---|---|"]
+    for row in ROWS:
+        if (found := results.get(row.id)) is None:
+            continue
+        least, greatest = found["spread"]
+        goal = "" if found["goal"] is None else f"{'≥' if row.better == 'more' else '≤'} {found['goal']:,}"
+        met = {None: "", True: "yes", False: "**no**"}[found["met"]]
+        beside = ", ".join(f"{name} {figure:,}" for name, figure in found["against"].items())
+        lines.append(
+            f"| `{row.id}` | {found['value']:,} {row.unit} | {least:,} … {greatest:,} | {goal} | {met} | {beside} |"
+        )
+    return "\n".join([*lines, "", note])
+
+
 def table(results: Mapping[str, Mapping[str, Any]], note: str) -> Table:
     """Return the table of `results`."""
     shown = Table(title="asya bench", caption=note, title_justify="left", caption_justify="left")
