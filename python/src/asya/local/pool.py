@@ -15,13 +15,15 @@ _NOTHING = Depth(ready=0, in_flight=0, delayed=0, dead=0)
 
 
 class Pool:
-    """All replicas of one actor. `start_replica` makes the one with the given number."""
+    """All replicas of one actor. `start_replica` makes the one with the given number; `on_gone` hears of an end."""
 
-    def __init__(self, plan: ActorPlan, start_replica: Callable[[int], Replica], *, now: float) -> None:
+    def __init__(
+        self, plan: ActorPlan, start_replica: Callable[[int], Replica], on_gone: Callable[[], None], *, now: float
+    ) -> None:
         self.plan = plan
         self.desired = 0
         self.depth = _NOTHING
-        self._start_replica = start_replica
+        self._start_replica, self._on_gone = start_replica, on_gone
         self._history = History(started_at=now)
         self._replicas: dict[int, Replica] = {}
         self._ending: set[asyncio.Task[None]] = set()
@@ -116,3 +118,4 @@ class Pool:
     async def _end(self, replica: Replica) -> None:
         await replica.drain()
         self._replicas.pop(replica.number, None)
+        self._on_gone()

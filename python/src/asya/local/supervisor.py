@@ -141,7 +141,12 @@ class Supervisor:
     async def _serve(self, store: TaskStore, server: ApiServer, http: httpx.AsyncClient, record: StatusRecord) -> None:
         now = time.monotonic()
         for plan in self._plan.actors:
-            self._pools[plan.name] = Pool(plan, self._starter(plan, server, http, record), now=now)
+            self._pools[plan.name] = Pool(
+                plan,
+                self._starter(plan, server, http, record),
+                lambda: record.note(self.actors()),
+                now=now,
+            )
         limit = self._transport.limits.message_bytes + _BODY_MARGIN
         await server.start(create_app(store, self, token=server.token, body_limit=limit))
         write_address(self._state.path, server.url, server.token)
