@@ -888,8 +888,12 @@ class Handler:
                 missing = error.name
             except (Exception, SystemExit, KeyboardInterrupt) as error:
                 raise self._import_failed(error) from error
-        looked = ", ".join(path or os.getcwd() for path in sys.path)
-        raise StartError("cannot import handler %r: No module named %r (looked in: %s)" % (self.name, missing, looked))
+        # The interpreter's own folders are the same for everyone and would bury the one that is wrong.
+        looked = ", ".join(path or os.getcwd() for path in sys.path if not path.startswith(sys.base_prefix))
+        raise StartError(
+            "cannot import handler %r: No module named %r (looked in: %s, and the interpreter's own folders)"
+            % (self.name, missing, looked)
+        )
 
     def _import_failed(self, error: BaseException) -> StartError:
         return StartError("cannot import handler %r: %s: %s" % (self.name, _type_name(type(error)), _message(error)))

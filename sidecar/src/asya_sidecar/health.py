@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import h11
 import msgspec
@@ -18,12 +19,16 @@ REQUEST_SECONDS = 5.0
 Problems = Callable[[], list[str]]
 """Returns what is wrong at the moment, in words; empty when all is well."""
 
+Awaited = Callable[[], str]
+"""Returns the one of those problems that ends by itself when the runtime has started, else an empty text."""
+
 
 class HealthServer:
-    """Serves the two probes; the body names each problem."""
+    """Serves the two probes; the body names each problem, and which of them is only start-up (`awaiting`)."""
 
-    def __init__(self, address: tuple[str, int], *, alive: Problems, ready: Problems) -> None:
+    def __init__(self, address: tuple[str, int], *, alive: Problems, ready: Problems, awaited: Awaited) -> None:
         self._address = address
+        self._awaited = awaited
         self._checks = {b"/healthz": alive, b"/readyz": ready}
         self._server: asyncio.Server | None = None
 
@@ -61,11 +66,12 @@ class HealthServer:
     def _answer(self, protocol: h11.Connection, request: h11.Request) -> bytes:
         check = self._checks.get(request.target.partition(b"?")[0])
         if check is None:
-            status, answer = 404, {"error": "only /healthz and /readyz are here"}
+            status = 404
+            answer: dict[str, Any] = {"error": "only /healthz and /readyz are here"}
         else:
             problems = check()
             status = 503 if problems else 200
-            answer = {"status": "failing" if problems else "ok", "problems": problems}  # type: ignore[dict-item]
+            answer = {"status": "failing" if problems else "ok", "problems": problems, "awaiting": self._awaited()}
         body = msgspec.json.encode(answer)
         fields = [("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("Connection", "close")]
         out = protocol.send(h11.Response(status_code=status, headers=fields)) or b""

@@ -358,7 +358,8 @@ class Loop:
         try:
             await self._transport.extend(delivery, delivery.lease_seconds)
         except LeaseLostError:
-            log.warning("a lease was lost while the message was worked on")
+            if id(delivery) in self._held:  # else it was settled while the question was on its way
+                log.warning("a lease was lost while the message was worked on; it comes again")
         except TransportError as error:
             log.warning("a lease could not be extended: %s", error)
 

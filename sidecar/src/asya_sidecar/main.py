@@ -155,6 +155,7 @@ async def _assemble(settings: SidecarSettings, stack: contextlib.AsyncExitStack,
             settings.health_address,
             alive=lambda: [f"ended by {consumption.failure!r}"] if consumption.failure is not None else [],
             ready=consumption.problems,
+            awaited=lambda: link.reason if link.awaited else "",
         )
         await health.open()
         stack.push_async_callback(health.close)

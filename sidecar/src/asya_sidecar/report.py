@@ -31,6 +31,8 @@ STRANGER_PATIENCE_SECONDS = 60.0
 LONGEST_LIST = 64
 
 _OFF = b'"off"'
+# Wrong in itself (RFC 9110): a message must not wait for ever because its report is too long, say.
+_NEVER = frozenset({400, 413, 415, 422})
 
 
 class HttpReceiver:
@@ -76,6 +78,9 @@ class HttpReceiver:
                 if status < 300 or status == 404:
                     return True  # 404: nobody knows the task, so nobody waits for it
                 problem = f"answered {status}"
+                if status in _NEVER:
+                    log.error("a report can never be accepted: %s %s", self.url, problem, extra={"envelope": report.id})
+                    return False
             except HttpError as error:
                 problem = str(error)
             if not self.known and loop.time() >= give_up:

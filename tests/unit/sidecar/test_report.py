@@ -80,6 +80,12 @@ async def test_a_final_report_for_an_unknown_task_is_acknowledged(gateway: FakeG
     assert await receiver.final(some())
 
 
+async def test_a_report_that_is_wrong_in_itself_is_given_up(gateway: FakeGateway, receiver: HttpReceiver) -> None:
+    gateway.statuses = [413]
+    assert not await receiver.final(some())
+    assert len(gateway.requests) == 1
+
+
 async def test_a_stranger_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report_module, "STRANGER_PATIENCE_SECONDS", 0.3)
     receiver = HttpReceiver("http://127.0.0.1:9", None, known=False)

@@ -26,8 +26,6 @@ OnReplicaLine = Callable[[str, str, bool], None]
 FIRST_DELAY, LONGEST_DELAY, LONG_LIFE = 0.5, 30.0, 10.0
 _PROBE_SECONDS, _READY_PROBE_SECONDS = 0.15, 2.0
 _RUNTIME_STOP_SECONDS = 10.0
-_STARTING = frozenset({"no runtime has connected", "the runtime's worker is gone"})
-"""What a sidecar says while its runtime has not come up yet; anything else that makes it not ready is a failure."""
 _QUICK_ENDS = 2
 
 
@@ -206,11 +204,11 @@ class Replica:
             return False, ""
         try:
             answer = await self._http.get(f"http://127.0.0.1:{self._port}/readyz", timeout=2.0)
-            problems = [] if answer.status_code == httpx.codes.OK else list(answer.json()["problems"])
+            told = answer.json()
+            problems = [problem for problem in told["problems"] if problem != told["awaiting"]]
         except (httpx.HTTPError, ValueError, KeyError, TypeError):
             return False, ""
-        told = [problem for problem in problems if problem not in _STARTING]
-        return answer.status_code == httpx.codes.OK, "; ".join(told)
+        return answer.status_code == httpx.codes.OK, "; ".join(problems)
 
 
 def _free_port() -> int:

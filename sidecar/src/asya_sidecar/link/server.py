@@ -61,6 +61,8 @@ class RuntimeLink:
         self.capacity = 0
         self.reason = "no runtime has connected"
         """Why there is no capacity, in words for people."""
+        self.awaited = True
+        """Whether a runtime may come by itself (it is being started); false once it said that it cannot."""
 
     async def open(self) -> None:
         """Listen.
@@ -138,7 +140,7 @@ class RuntimeLink:
         self._waiting.extendleft(reversed(unstarted))
         if connection in self._workers:
             self._workers.remove(connection)
-            self.reason = "the runtime's worker is gone"
+            self.reason, self.awaited = "the runtime's worker is gone", True
             self._recount()
         self.freed()
 
@@ -156,7 +158,7 @@ class RuntimeLink:
 
     def failed_to_start(self, error: ErrorBody) -> None:
         """Remember why the handler cannot be called."""
-        self.reason = f"the handler cannot be started: {error.type}: {error.message}"
+        self.reason, self.awaited = f"the handler cannot be started: {error.type}: {error.message}", False
         log.error(self.reason, extra={"traceback": error.traceback})
 
     def asked_to_drain(self) -> None:
@@ -193,7 +195,7 @@ class RuntimeLink:
             return
         self.capacity = capacity
         if capacity:
-            self.reason = ""
+            self.reason, self.awaited = "", False
             if self._give_up is not None:
                 self._give_up.cancel()
                 self._give_up = None
