@@ -68,6 +68,8 @@ class Loop:
         self.link: RuntimeLink | None = None
         self._inbox: asyncio.Queue[Delivery | None] = asyncio.Queue()
         self._held: dict[int, Delivery] = {}
+        self._doubtful: set[int] = set()
+        """Held deliveries that were received before the connection broke: they may be void."""
         self._slots: set[asyncio.Task[None]] = set()
         self._wanted = 0
         self._parked: set[asyncio.Task[None]] = set()
@@ -116,6 +118,7 @@ class Loop:
 
     async def start(self) -> None:
         """Subscribe to the actor's queue, waiting for it to exist; nothing is received before a runtime is there."""
+        self._transport.link.on_change.append(self._link_changed)
         self._keep(self._subscribe(), "subscribe")
         self._keep(self._keep_leases(), "keep leases")
 
@@ -174,6 +177,22 @@ class Loop:
             self._leased.set()
         self._inbox.put_nowait(delivery)
 
+    def _link_changed(self, connected: bool) -> None:  # noqa: FBT001
+        if not connected:
+            self._doubtful.update(self._held)
+
+    async def _is_void(self, delivery: Delivery) -> bool:
+        """Tell whether the broker gives the message to somebody else, so that calling the handler would be in vain."""
+        if id(delivery) not in self._doubtful:
+            return False
+        try:
+            await self._transport.extend(delivery, delivery.lease_seconds or 0.0)
+        except LeaseLostError:
+            return True
+        except TransportError as error:
+            log.debug("cannot tell whether a delivery is still ours: %s", error)
+        return False
+
     def _credit(self) -> int:
         if self._blockers:
             return 0
@@ -210,6 +229,9 @@ class Loop:
                 await self._release(delivery)
 
     async def _handle(self, delivery: Delivery) -> None:
+        if self._doubtful and await self._is_void(delivery):
+            self._settled(delivery)
+            return
         actor, began = self._actor, time.time()
         envelope, decision = receive(delivery.body, actor, began)
         receiver = self._reporter.receiver(envelope) if self._reporter is not None else None
@@ -238,15 +260,17 @@ class Loop:
 
     async def _call(self, envelope: Envelope, receiver: Receiver | None) -> tuple[Decision, list[str]]:
         limit, deadline = self._actor.resiliency.actor_timeout, envelope.deadline_at
+        left = None
         if deadline is not None and self._actor.role == "actor":
-            limit = min(limit, max(deadline - time.time(), 0.001))
+            left = max(deadline - time.time(), 0.001)
+            limit = min(limit, left)
         meta = _encode_meta(
             _Meta(envelope.id, envelope.route, envelope.headers, limit, envelope.parent_id, envelope.status)
         )
         fly = None if receiver is None else lambda event: receiver.progress(fly_event(envelope, event))
         stream = Stream(envelope, self._actor, self._carrier, fly)
         assert self.link is not None  # noqa: S101  set before anything is received
-        call = stream.call = self.link.call(meta, bytes(envelope.payload), limit, stream)
+        call = stream.call = self.link.call(meta, bytes(envelope.payload), limit, stream, left)
         if receiver is not None:
             receiver.progress(progress_event(envelope, self._actor, "processing", {"instance": INSTANCE}))
             receiver.started(envelope.id, call.stop)
@@ -310,6 +334,8 @@ class Loop:
 
     def _settled(self, delivery: Delivery) -> None:
         self._held.pop(id(delivery), None)
+        if self._doubtful:
+            self._doubtful.discard(id(delivery))
         if not self._held:
             self._empty.set()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import time
 from typing import Any
 
 import pytest
@@ -229,6 +230,51 @@ async def test_leases_are_kept_while_a_call_runs(bench: Bench) -> None:
     await bench.until(lambda: not bench.loop._held)
     assert await bench.counts() == SETTLED
     assert len(bench.inside("b")) == 1, "it was handed out once only"
+
+
+async def test_prefetched_messages_of_a_broken_connection_are_not_worked_on_in_vain(bench: Bench) -> None:
+    await bench.start(ASYA_PREFETCH="3")
+    await bench.handler("""
+        import os, time
+        def handle(p):
+            open(p["calls"], "a").write("x")
+            while not os.path.exists(p["go"]):
+                time.sleep(0.01)
+            return p
+    """)
+    calls, go = bench.folder / "calls", bench.folder / "go"
+    for _ in range(3):
+        await bench.send({"calls": str(calls), "go": str(go)})
+    await bench.until(lambda: len(bench.loop._held) == 3 and calls.exists())
+    bench.transport.drop_connection()
+    go.touch()
+    bench.transport.restore_connection()
+    await bench.arrives("b", 3)
+    await bench.until(lambda: not bench.loop._held)
+    assert len(calls.read_text()) == 4, "the running call was repeated, the two that waited were not called twice"
+    assert await bench.counts() == SETTLED
+
+
+async def test_a_deadline_that_comes_while_the_call_waits_its_turn_ends_it(bench: Bench) -> None:
+    await bench.start(ASYA_CONCURRENCY="2")
+    await bench.handler("""
+        import os, time
+        def handle(p):
+            open(p["calls"], "a").write("x")
+            while not os.path.exists(p["go"]):
+                time.sleep(0.01)
+            return p
+    """)
+    calls, go = bench.folder / "calls", bench.folder / "go"
+    await bench.send({"calls": str(calls), "go": str(go)})
+    await bench.until(calls.exists)
+    await bench.send({"calls": str(calls), "go": str(go)}, deadline_at=time.time() + 0.3)
+    (ended,) = await bench.arrives("x-sink")
+    assert ended.status is not None
+    assert ended.status.reason == "Timeout"
+    go.touch()
+    await bench.arrives("b")
+    assert calls.read_text() == "x", "the late one was never begun"
 
 
 async def test_a_lost_lease_does_not_settle_twice(bench: Bench) -> None:

@@ -106,10 +106,15 @@ class RuntimeLink:
         for supervisor in self._supervisors:
             supervisor.send(frames.frame(frames.DONE))
 
-    def call(self, meta: bytes, payload: bytes, limit: float, listener: Listener) -> Call:
-        """Have the handler called as soon as a worker has room; `limit` seconds count from when it begins."""
+    def call(self, meta: bytes, payload: bytes, limit: float, listener: Listener, left: float | None = None) -> Call:
+        """Have the handler called as soon as a worker has room.
+
+        `limit` seconds count from when it begins, `left` seconds (until the deadline) from now.
+        """
         done: asyncio.Future[Outcome] = self._loop.create_future()
         call = Call(meta, payload, limit, listener, done)
+        if left is not None:
+            call.expires = self._loop.time() + left
         worker = None if self._waiting else self._roomiest()
         if worker is None:
             self._waiting.append(call)
@@ -221,17 +226,19 @@ class RuntimeLink:
         for worker in self._workers:
             stuck = False
             for call in list(worker.calls.values()):
-                if call.since is None or now - call.since < call.limit:
+                if call.done.done() or not _is_over(call, now):
                     continue
-                if not call.done.done():
-                    call.timed_out()
-                    worker.stop_call(call)
+                call.timed_out()
+                worker.stop_call(call)
             for number, since in list(worker.canceled_at.items()):
                 if now - since >= CANCEL_GRACE_SECONDS:
                     worker.canceled_at[number] = now
                     stuck = True
             if stuck:
                 self.replace(worker)
+        for call in self._waiting:
+            if call.expires is not None and now >= call.expires:
+                call.timed_out()
         if now >= self._next_ping:
             self._next_ping = now + PING_SECONDS
             self._ping(now)
@@ -244,3 +251,10 @@ class RuntimeLink:
                 supervisor.close()
             else:
                 supervisor.send(frames.frame(frames.PING))
+
+
+def _is_over(call: Call, now: float) -> bool:
+    """Tell whether the handler has had its time, or the deadline has come."""
+    if call.since is not None and now - call.since >= call.limit:
+        return True
+    return call.expires is not None and now >= call.expires

@@ -65,13 +65,27 @@ class Listener(Protocol):
 class Call:
     """One call of the handler. Await `done` for its outcome; whatever comes after it is ignored."""
 
-    __slots__ = ("done", "first", "limit", "listener", "meta", "number", "payload", "results", "since", "worker")
+    __slots__ = (
+        "done",
+        "expires",
+        "first",
+        "limit",
+        "listener",
+        "meta",
+        "number",
+        "payload",
+        "results",
+        "since",
+        "worker",
+    )
 
     def __init__(
         self, meta: bytes, payload: bytes, limit: float, listener: Listener, done: asyncio.Future[Outcome]
     ) -> None:
         self.meta, self.payload, self.limit, self.listener = meta, payload, limit, listener
         self.done = done
+        self.expires: float | None = None
+        """Loop time after which the result is of no use, whether or not the handler has begun."""
         self.number = 0
         self.worker: WorkerConnection | None = None
         self.since: float | None = None
