@@ -7,7 +7,6 @@ mapping. The environment itself is read only in `process_environment`.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -80,6 +79,10 @@ def misspelt(cls: type, environ: Mapping[str, str]) -> list[str]:
     known = {variable.name for _, variable in variables(cls)}
     known |= {name + "_FILE" for name in known}
     strangers = [name for name in environ if name.startswith("ASYA_") and name not in known]
+    if not strangers:
+        return []
+    import difflib  # noqa: PLC0415  a process that serves for weeks needs it once, if at all
+
     found = [(name, difflib.get_close_matches(name, known, n=1, cutoff=0.88)) for name in sorted(strangers)]
     return [f"{name} is not a setting; did you mean {close[0]}?" for name, close in found if close]
 
