@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 
 import pytest
@@ -68,3 +70,15 @@ def test_a_management_url_that_is_none_is_refused_without_its_password(url: str)
         control(management_url=url)
 
     assert "hush" not in str(caught.value)
+
+
+def test_who_only_moves_messages_does_not_load_aio_pika() -> None:
+    code = (
+        "import sys; from asya.transports import QueueNames; from asya.transports.settings import RabbitmqSettings; "
+        "from asya.transports.rabbitmq import RabbitmqTransport; "
+        "RabbitmqTransport(QueueNames('ns'), RabbitmqSettings()); print('aiormq' in sys.modules, 'aio_pika' in sys.modules)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+
+    assert done.stdout.split() == ["True", "False"]

@@ -212,7 +212,7 @@ class TestBackoff:
         async def sleep(seconds: float) -> None:
             waits.append(seconds)
 
-        monkeypatch.setattr(session_module.asyncio, "sleep", sleep)
+        monkeypatch.setattr(asyncio, "sleep", sleep)
         backoff = session_module.Backoff()
         for _ in range(12):
             await backoff.wait()

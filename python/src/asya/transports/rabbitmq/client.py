@@ -1,7 +1,7 @@
-"""The one module that imports the AMQP library: connecting, and its errors in our words.
+"""The protocol layer, aiormq: connecting, and its errors in our words. `aiopika`, the engine, works on it.
 
-The library is aiormq, the protocol layer that aio-pika is made of, by the same authors. What aio-pika adds above it
-(objects per message, exchanges, its own reconnecting) costs time per message and at start, and none of it is used here.
+Decision: aio-pika is for what is asked, made and deleted (`admin`), the layer it is made of for messages: what it adds
+above (objects per message, exchanges, its own reconnecting) costs time for each message, and none of it is used there.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ async def open_channel(connection: Connection, *, confirms: bool = False) -> Cha
     return channel
 
 
-def version(connection: Connection) -> Version:
+def version(connection: aiormq.abc.AbstractConnection) -> Version:
     """Return major and minor version of the broker; (0, 0) when it does not tell."""
     text = str((connection.server_properties or {}).get("version", ""))
     numbers = [int(part) for part in text.split(".")[:2] if part.isdecimal()]
