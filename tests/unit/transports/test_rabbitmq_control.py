@@ -76,7 +76,8 @@ def test_who_only_moves_messages_does_not_load_aio_pika() -> None:
     code = (
         "import sys; from asya.transports import QueueNames; from asya.transports.settings import RabbitmqSettings; "
         "from asya.transports.rabbitmq import RabbitmqTransport; "
-        "RabbitmqTransport(QueueNames('ns'), RabbitmqSettings()); print('aiormq' in sys.modules, 'aio_pika' in sys.modules)"
+        "RabbitmqTransport(QueueNames('ns'), RabbitmqSettings()); "
+        "print('aiormq' in sys.modules, 'aio_pika' in sys.modules)"
     )
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
