@@ -1,5 +1,7 @@
 """No tracked file names a registry or a machine."""
 
+from pathlib import Path
+
 import check_tracked
 import pytest
 
@@ -13,10 +15,11 @@ HOST = "pypi" + ".org"
         "files.pythonhosted" + ".org",
         "/" + "home/somebody/project",
         "/" + "root/project",
-        f"{check_tracked.ROOT}/README.md",
+        "see /srv/checkouts/mesh/README.md",
     ],
 )
-def test_it_is_found(line: str) -> None:
+def test_it_is_found(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_tracked, "ROOT", Path("/srv/checkouts/mesh"))
     assert next(check_tracked.check("file.txt", f"fine\n{line}\n".encode())).startswith("file.txt:2: ")
 
 
