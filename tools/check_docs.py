@@ -2,7 +2,8 @@
 
 A page fails when a link or anchor leads nowhere, a block marked ``<!-- file: PATH -->`` differs from that file, a
 command line in it uses an `asya` command or option or a `make` target that does not exist, or a variable ``ASYA_…``
-that no source file knows. The README has an upper limit of lines.
+that no source file knows. Every page under docs/ must be linked from another one. The README has an upper limit of
+lines.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ def main() -> int:
     """Check every tracked Markdown page."""
     pages = {path: read(path) for path in tracked("*.md")}
     problems = [problem for page in pages.values() for problem in check(page, pages)]
+    problems += [f"{page.relative_to(ROOT)}: no other page links to it" for page in orphans(pages)]
     print("\n".join(problems) or f"{len(pages)} pages in order")
     return 1 if problems else 0
 
@@ -53,6 +55,14 @@ def check(page: Page, pages: dict[Path, Page]) -> Iterator[str]:
                 yield f"{name}:{line}: {problem}"
     for variable in sorted(set(_VARIABLE.findall(page.path.read_text())) - _variables()):
         yield f"{name}: {variable} is not read anywhere in the code"
+
+
+def orphans(pages: dict[Path, Page]) -> list[Path]:
+    """Return pages under docs/ that no other page links to."""
+    linked = {
+        (page.path.parent / target.partition("#")[0]).resolve() for page in pages.values() for _, target in page.links
+    }
+    return sorted(path for path in pages if path.is_relative_to(ROOT / "docs") and path not in linked)
 
 
 def tracked(*patterns: str) -> list[Path]:

@@ -59,3 +59,12 @@ def test_the_readme_has_a_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setattr(check_docs, "_variables", frozenset)
     assert problems(tmp_path, "\n" * check_docs.README_LINES, "README.md") == []
     assert "at most" in problems(tmp_path, "\n" * (check_docs.README_LINES + 1), "README.md")[0]
+
+
+def test_a_page_that_nobody_links_to_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(check_docs, "ROOT", tmp_path)
+    (tmp_path / "docs").mkdir()
+    for name, text in {"README.md": "[x](docs/found.md#there)", "docs/found.md": "# There", "docs/lost.md": ""}.items():
+        (tmp_path / name).write_text(text)
+    pages = {path: read(path) for path in tmp_path.rglob("*.md")}
+    assert check_docs.orphans(pages) == [tmp_path / "docs" / "lost.md"]
