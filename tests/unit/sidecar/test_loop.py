@@ -188,6 +188,46 @@ async def test_async_calls_run_side_by_side(bench: Bench) -> None:
     assert len(await bench.arrives("b", 20)) == 20
 
 
+async def test_worker_processes_work_side_by_side(bench: Bench) -> None:
+    await bench.start()
+    await bench.handler(
+        """
+        import os, time
+        def handle(p):
+            open(os.path.join(p["folder"], str(os.getpid())), "w").close()
+            while len(os.listdir(p["folder"])) < 3:
+                time.sleep(0.01)
+            return os.getpid()
+        """,
+        ASYA_RUNTIME_WORKERS="3",
+    )
+    folder = bench.folder / "pids"
+    folder.mkdir()
+    for _ in range(3):
+        await bench.send({"folder": str(folder)})
+    assert len(set(payloads(await bench.arrives("b", 3)))) == 3
+
+
+async def test_a_batch_handler_gets_lists_and_each_message_its_own_result(bench: Bench) -> None:
+    await bench.start()
+    await bench.handler(
+        """
+        def handle(batch):
+            return [ValueError("odd") if p["i"] % 2 else {"i": p["i"], "size": len(batch)} for p in batch]
+        """,
+        ASYA_BATCH_SIZE="4",
+        ASYA_BATCH_WAIT="5s",
+    )
+    for index in range(4):
+        await bench.send({"i": index})
+    assert payloads(await bench.arrives("b", 2)) == [{"i": 0, "size": 4}, {"i": 2, "size": 4}]
+    failed = await bench.arrives("x-sink", 2)
+    assert [envelope.status.error.message for envelope in failed if envelope.status and envelope.status.error] == [
+        "odd",
+        "odd",
+    ]
+
+
 async def test_sigterm_finishes_what_runs_and_releases_the_rest(bench: Bench) -> None:
     await bench.start(ASYA_PREFETCH="5")
     await bench.handler("""
