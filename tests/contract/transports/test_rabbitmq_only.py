@@ -148,6 +148,49 @@ class TestPublishing:
         assert isinstance(outcomes[-1], RefusedError)
         assert transport.link.connected
 
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "",
+            "x" * 64,
+            "x" * 300,
+            "é" * 128,
+            "\ud800",
+            "nul\0",
+            "a.dlq",
+            "a_dlq",
+            "*",
+            "#",
+            "a b\r\n",
+            "A",
+            "-a",
+            "\N{MICROSCOPE}",
+        ],
+        ids=ascii,
+    )
+    async def test_a_name_that_no_actor_can_have_harms_nobody(
+        self, rabbitmq_url: str, connect: Open, name: str
+    ) -> None:
+        transport = await connect(rabbitmq_url, "a", namespace="names")
+        lost: list[bool] = []
+        transport.link.on_change.append(lost.append)
+
+        for delay in (0.0, 5.0):
+            with pytest.raises(NoDestinationError) as caught:
+                await transport.publish([Outgoing(name, b"lost", delay)])
+            assert caught.value.actor == name
+        with pytest.raises(NoDestinationError):
+            await transport.consume(name, 1, Inbox())
+        with pytest.raises(TransportError, match="no name of an actor"):
+            await transport.declare([QueueSpec(name)])
+        await transport.drop([name])
+        assert await transport.dead_letters(name, 1) == []
+
+        depths = await transport.depth(["a", name])
+        assert list(depths) == ["a"]
+        assert (depths["a"].ready, depths["a"].dead) == (0, 0)
+        assert lost == []
+
     async def test_over_the_own_limit_nothing_is_sent(self, rabbitmq_url: str, connect: Open) -> None:
         transport = await connect(rabbitmq_url, "a", message_bytes=1024)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
@@ -39,11 +39,11 @@ class FakeSubscription:
         self.prefetch = 0
         self.told.append("stop")
 
-    async def ack(self, tag: int) -> None:
+    def ack(self, tag: int) -> None:
         self._check()
         self.told.append(("ack", tag))
 
-    async def nack(self, tag: int) -> None:
+    def nack(self, tag: int) -> None:
         self._check()
         self.told.append(("nack", tag))
 
@@ -76,7 +76,7 @@ class FakeEngine:
         self.closed = False
         self.missing = False
 
-    async def publish(self, publication: Publication) -> None:
+    async def publish(self, publications: Sequence[Publication]) -> None:
         raise NotImplementedError
 
     async def subscribe(
@@ -251,7 +251,7 @@ class TestConsumer:
             subscription.arrive()
 
         assert len(box.deliveries) == 2
-        await box.token(0).settle()
+        box.token(0).settle()
         assert [delivery.body for delivery in box.deliveries] == [b"1", b"2", b"3"]
         assert subscription.told == [("start", 2), ("ack", 1)]
 
@@ -272,7 +272,7 @@ class TestConsumer:
         await until(lambda: ("nack", 2) in subscription.told)
 
         assert len(box.deliveries) == 1
-        await box.token(0).settle()
+        box.token(0).settle()
         box.consumer.set_credit(7)
         await until(lambda: subscription.prefetch == 7)
         assert subscription.told == [("start", 2), "stop", ("nack", 2), ("ack", 1), ("start", 7)]
@@ -288,10 +288,10 @@ class TestConsumer:
     async def test_settled_once_only(self, opened: tuple[Box, FakeSubscription]) -> None:
         box, subscription = opened
         subscription.arrive()
-        await box.token(0).settle()
+        box.token(0).settle()
 
         with pytest.raises(LeaseLostError):
-            await box.token(0).settle(release=True)
+            box.token(0).settle(release=True)
         assert ("nack", 1) not in subscription.told
 
     async def test_a_lost_connection_voids_what_is_out_and_the_consumer_returns(
@@ -306,11 +306,11 @@ class TestConsumer:
         await until(lambda: again.prefetch == 2)
 
         with pytest.raises(LeaseLostError):
-            await box.token(0).settle()
+            box.token(0).settle()
         for _ in range(2):
             again.arrive()
         assert len(box.deliveries) == 4, "what waited in the old life is not handed out, and the credit is whole again"
-        await box.token(2).settle()
+        box.token(2).settle()
         assert again.told == [("start", 2), ("ack", 1)]
 
     async def test_a_deleted_queue_gets_a_new_channel_when_it_is_there_again(
@@ -341,7 +341,7 @@ class TestConsumer:
         await box.consumer.close()
         assert subscription.told == [("start", 2), "stop", ("nack", 3)]
         assert subscription.alive
-        await box.token(1).settle()
+        box.token(1).settle()
         await box.consumer.release()
 
         assert subscription.told[3:] == [("ack", 2), ("nack", 1), "close"]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from asya.errors import ConnectionLostError, NoDestinationError, RefusedError, TooLargeError
+from asya.errors import ConnectionLostError, NoDestinationError, RefusedError, TransportError
 from asya.transports.rabbitmq import client
 from asya.transports.rabbitmq.address import Address
 from asya.transports.rabbitmq.engine import Arrival, Engine, Publication, Subscription
+from asya.transports.rabbitmq.publisher import Publisher
+from asya.transports.rabbitmq.settlements import Settlements
 
 
 class AiopikaEngine:
@@ -21,24 +22,29 @@ class AiopikaEngine:
         self.blocked: str | None = None
         self._publishing = publishing
         self._consuming = consuming
-        self._channel: client.Channel | None = None
+        self._publisher: Publisher | None = None
         self._opening = asyncio.Lock()
-        self._ids = itertools.count(1)
         for connection in (publishing, consuming):
             connection.closing.add_done_callback(self._on_closing)
 
-    async def publish(self, publication: Publication) -> None:
+    async def publish(self, publications: Sequence[Publication]) -> None:
         """See `engine.Engine.publish`."""
         if self.blocked is not None:
             raise RefusedError(f"the broker takes no messages: {self.blocked}")
-        channel = self._channel
-        if channel is None or channel.is_closed:
-            channel = await self._open_channel()
-        try:
-            with client.translated():
-                await self._send(channel, publication)
-        except ConnectionLostError as error:
-            raise _explained(error, publication) from error.__cause__
+        publisher = self._publisher
+        if publisher is None or not publisher.alive:
+            publisher = await self._open_publisher()
+        if len(publications) == 1:
+            await publisher.confirmed(publisher.send(publications[0]))
+            return
+        failed: list[TransportError] = []
+        for sent in [publisher.send(publication) for publication in publications]:
+            try:
+                await publisher.confirmed(sent)
+            except TransportError as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
 
     async def subscribe(
         self, queue: str, actor: str, on_arrival: Callable[[Arrival], None], on_end: Callable[[], None]
@@ -50,35 +56,19 @@ class AiopikaEngine:
                 await channel.queue_declare(queue, passive=True)
             except client.ChannelNotFoundEntity as error:
                 raise NoDestinationError(actor=actor, queue=queue) from error
-        return AiopikaSubscription(channel, queue, actor, on_arrival, on_end)
+        return AiopikaSubscription(self._consuming, channel, queue, actor, on_arrival, on_end)
 
     async def close(self) -> None:
         """See `engine.Engine.close`."""
         await asyncio.gather(client.close(self._consuming), client.close(self._publishing))
 
-    async def _send(self, channel: client.Channel, publication: Publication) -> None:
-        try:
-            # The id is what a returned message is matched by; it must be unique on the channel. Without waiting for the
-            # socket, publishes of one turn of the loop go out together; the confirmation is awaited in any case.
-            await channel.basic_publish(
-                publication.body,
-                exchange=publication.exchange,
-                routing_key=publication.key,
-                properties=client.properties(str(next(self._ids)), publication.headers),
-                mandatory=True,
-                wait=False,
-            )
-        except client.PublishError as error:
-            raise NoDestinationError(actor=publication.actor, queue=publication.queue) from error
-        except client.DeliveryError as error:
-            raise RefusedError(f"queue {publication.queue} rejects messages; it may be full") from error
-
-    async def _open_channel(self) -> client.Channel:
+    async def _open_publisher(self) -> Publisher:
         async with self._opening:
-            if self._channel is None or self._channel.is_closed:
+            if self._publisher is None or not self._publisher.alive:
                 with client.translated():
-                    self._channel = await client.open_channel(self._publishing, confirms=True)
-            return self._channel
+                    channel = await client.open_channel(self._publishing, confirms=True)
+                self._publisher = Publisher(self._publishing, channel)
+            return self._publisher
 
     def _on_closing(self, closing: asyncio.Future[Any]) -> None:
         if not self.lost.done():
@@ -91,15 +81,18 @@ class AiopikaSubscription:
 
     def __init__(
         self,
+        connection: client.Connection,
         channel: client.Channel,
         queue: str,
         actor: str,
         on_arrival: Callable[[Arrival], None],
         on_end: Callable[[], None],
     ) -> None:
-        self._channel, self._queue, self._actor = channel, queue, actor
+        self._connection, self._channel = connection, channel
+        self._queue, self._actor = queue, actor
         self._on_arrival, self._on_end = on_arrival, on_end
         self._tag: str | None = None
+        self._settlements = Settlements(channel.number)
         channel.closing.add_done_callback(lambda _: on_end())
         channel.on_consumer_cancel_callbacks.add(self._cancelled)
 
@@ -132,26 +125,35 @@ class AiopikaSubscription:
             # The library hands each delivery to a task of its own; those that came before the answer run in this turn.
             await asyncio.sleep(0)
 
-    async def ack(self, tag: int) -> None:
+    def ack(self, tag: int) -> None:
         """See `engine.Subscription.ack`."""
-        with client.translated():
-            await self._channel.basic_ack(tag, wait=False)
+        self._check()
+        if self._settlements.ack(tag):
+            self._connection.send(self._settlements.take)
 
-    async def nack(self, tag: int) -> None:
+    def nack(self, tag: int) -> None:
         """See `engine.Subscription.nack`."""
-        with client.translated():
-            await self._channel.basic_nack(tag, requeue=True, wait=False)
+        self._check()
+        if self._settlements.give_back(tag):
+            self._connection.send(self._settlements.take)
 
     async def close(self) -> None:
         """See `engine.Subscription.close`."""
         if not self._channel.is_closed:
+            self._connection.flush()
             with client.translated():
                 await self._channel.close()
 
+    def _check(self) -> None:
+        if self._channel.is_closed:
+            raise ConnectionLostError("the channel is closed")
+
     async def _deliver(self, message: client.DeliveredMessage) -> None:
+        tag = message.delivery_tag or 0
+        self._settlements.arrived(tag)
         self._on_arrival(
             Arrival(
-                tag=message.delivery_tag or 0,
+                tag=tag,
                 body=message.body,
                 redelivered=bool(message.redelivered),
                 headers=message.header.properties.headers or {},
@@ -181,14 +183,3 @@ async def connect(address: Address, on_blocked: Callable[[str | None], None]) ->
         raise
     engines.append(AiopikaEngine(publishing, consuming))
     return engines[0]
-
-
-def _explained(error: ConnectionLostError, publication: Publication) -> Exception:
-    """Say what a closed channel means for one of the messages that were on the way by it."""
-    cause, text = error.__cause__, str(error)
-    if isinstance(cause, client.ChannelNotFoundEntity) and f"'{publication.exchange}'" in text:
-        return NoDestinationError(actor=publication.actor, queue=publication.queue)
-    if isinstance(cause, client.ChannelPreconditionFailed) and f"message size {len(publication.body)} " in text:
-        limit = int("".join(filter(str.isdigit, text.rpartition("size")[2])) or 0)
-        return TooLargeError(actor=publication.actor, size=len(publication.body), limit=limit)
-    return error

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import aiormq
@@ -28,6 +28,7 @@ from aiormq.exceptions import (
     ProbableAuthenticationError,
     PublishError,
 )
+from pamqp import encode
 
 from asya.errors import ConnectionLostError, DeniedError, TransportError
 from asya.transports.rabbitmq.address import Address
@@ -47,7 +48,7 @@ __all__ = [
     "close",
     "connect",
     "open_channel",
-    "properties",
+    "table",
     "translated",
     "version",
 ]
@@ -78,6 +79,24 @@ class Connection(aiormq.Connection):
         self._wire = _Wire()
         super().__init__(*args, transport_factory=self._wire, **kwargs)
         self._on_blocked = on_blocked
+        self._unsent: list[Callable[[], bytes]] = []
+
+    def send(self, frames: Callable[[], bytes]) -> None:
+        """Send whole frames with all others of this turn of the loop, in one write; `frames` is asked for them then.
+
+        They go past the library's queue of frames. What it sends by itself on a channel in use is only the end of the
+        channel, and `flush` goes before that.
+        """
+        if not self._unsent:
+            self.loop.call_soon(self.flush)
+        self._unsent.append(frames)
+
+    def flush(self) -> None:
+        """Hand to the network now what is to be sent in this turn."""
+        unsent, self._unsent = self._unsent, []
+        writer = self._wire.writer
+        if unsent and writer is not None and not writer.transport.is_closing():
+            writer.write(b"".join([frames() for frames in unsent]))
 
     def abort(self) -> None:
         """Cut the connection without a word."""
@@ -119,6 +138,7 @@ async def connect(address: Address, purpose: str, on_blocked: Callable[[str | No
 async def close(connection: Connection | None) -> None:
     """Disconnect. Idempotent; bounded in time, for a broker that blocks reads nothing, not even a goodbye."""
     if connection is not None and not connection.is_closed:
+        connection.flush()
         closing = asyncio.ensure_future(connection.close())
         _, late = await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
         if late:
@@ -140,9 +160,9 @@ def version(connection: aiormq.abc.AbstractConnection) -> Version:
     return (numbers[0], numbers[1]) if len(numbers) == 2 else (0, 0)
 
 
-def properties(message_id: str, headers: Any) -> aiormq.spec.Basic.Properties:  # noqa: ANN401  a field table
-    """Return the properties of a persistent message."""
-    return aiormq.spec.Basic.Properties(delivery_mode=2, message_id=message_id, headers=headers)
+def table(headers: Mapping[str, Any]) -> bytes:
+    """Encode headers as AMQP's table of fields."""
+    return encode.field_table(dict(headers))
 
 
 @contextlib.contextmanager

@@ -33,7 +33,7 @@ class Token:
                 "the delivery was settled, or its connection is gone and the broker gives it out again"
             )
 
-    async def settle(self, *, release: bool = False) -> None:
+    def settle(self, *, release: bool = False) -> None:
         """Acknowledge, or give back.
 
         Raises:
@@ -42,7 +42,10 @@ class Token:
         self.check()
         self.settled = True
         try:
-            await (self.subscription.nack(self.tag) if release else self.subscription.ack(self.tag))
+            if release:
+                self.subscription.nack(self.tag)
+            else:
+                self.subscription.ack(self.tag)
         except TransportError as error:
             raise LeaseLostError(f"could not settle: {error}") from error
         finally:
@@ -115,7 +118,7 @@ class ActorConsumer:
         subscription = self._subscription
         for token in list(self._out):
             with contextlib.suppress(LeaseLostError):
-                await token.settle(release=True)
+                token.settle(release=True)
         if subscription is not None:
             with contextlib.suppress(TransportError):
                 await subscription.close()
@@ -165,7 +168,7 @@ class ActorConsumer:
                 self._started.set_result(None)
             backoff.reset()
             if not self._credit:
-                await self._give_back_waiting()
+                self._give_back_waiting()
             if self._closed:
                 return
             await self._changed.wait()
@@ -185,11 +188,11 @@ class ActorConsumer:
             self._out.add(token)
             self._on_delivery(Delivery(arrival.body, self.actor, token, attempts=_attempts(arrival)))
 
-    async def _give_back_waiting(self) -> None:
+    def _give_back_waiting(self) -> None:
         while self._waiting:
             token, _ = self._waiting.popleft()
             with contextlib.suppress(LeaseLostError):
-                await token.settle(release=True)
+                token.settle(release=True)
 
     async def _end_when_empty(self) -> None:
         if not self._out and self._subscription is not None and self._subscription.alive:

@@ -13,7 +13,7 @@ from asya.transports.naming import QueueNames
 from asya.transports.rabbitmq.address import Address
 from asya.transports.rabbitmq.ladder import Ladder
 from asya.transports.rabbitmq.management import Management
-from asya.transports.rabbitmq.topology import Broker, Declaration, actor_topology, ladder_topology
+from asya.transports.rabbitmq.topology import Broker, Declaration, actor_topology, is_actor, ladder_topology
 from asya.transports.settings import RabbitmqSettings
 
 if TYPE_CHECKING:
@@ -66,11 +66,11 @@ class Control:
 
     async def depth(self, actors: Sequence[str]) -> dict[str, Depth]:
         """Count per actor; one without a queue is left out."""
-        queues = {actor: self._names.queue(actor) for actor in actors}
+        queues = {actor: self._names.queue(actor) for actor in actors if is_actor(actor)}
         levels = [self._ladder.queue(level) for level in range(self._ladder.levels)]
         async with self._lock:
             admin = await self._connected()
-            counts = await admin.counts([*queues.values(), *map(self._names.dead_letters, actors), *levels])
+            counts = await admin.counts([*queues.values(), *map(self._names.dead_letters, queues), *levels])
         # The delay queues are shared by all actors: that nothing waits is known, who waits is not.
         delayed = None if any(counts[level] for level in levels) else 0
         held = await self._management.unsettled(queues.values()) if self._management is not None else {}
@@ -84,6 +84,8 @@ class Control:
 
     async def dead_letters(self, actor: str, limit: int) -> list[bytes]:
         """Look at up to `limit` bodies without taking them out."""
+        if not is_actor(actor):
+            return []
         async with self._lock:
             return await (await self._connected()).peek(self._names.dead_letters(actor), limit)
 
@@ -91,7 +93,7 @@ class Control:
         """Delete the queues and their dead-letter queues."""
         async with self._lock:
             admin = await self._connected()
-            await admin.delete(name for actor in actors for name in self._both(actor))
+            await admin.delete(name for actor in filter(is_actor, actors) for name in self._both(actor))
 
     async def close(self) -> None:
         """Disconnect. Idempotent."""

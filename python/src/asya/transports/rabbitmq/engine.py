@@ -9,7 +9,7 @@ Errors are `asya.errors.TransportError`s only.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -57,14 +57,14 @@ class Subscription(Protocol):
     async def stop(self) -> None:
         """Receive nothing more; what is unsettled stays so. Nothing arrives after this has returned."""
 
-    async def ack(self, tag: int) -> None:
-        """Settle; returns when it is handed to the network."""
+    def ack(self, tag: int) -> None:
+        """Settle; it goes to the network at the end of this turn of the loop."""
 
-    async def nack(self, tag: int) -> None:
+    def nack(self, tag: int) -> None:
         """Give back for anyone."""
 
     async def close(self) -> None:
-        """Close the channel; the broker takes back what is unsettled. Idempotent."""
+        """Send what is to be sent, and close the channel; the broker takes back what is unsettled. Idempotent."""
 
 
 class Engine(Protocol):
@@ -73,8 +73,8 @@ class Engine(Protocol):
     lost: asyncio.Future[str]
     """Done, with the reason, when one of the connections has broken."""
 
-    async def publish(self, publication: Publication) -> None:
-        """Publish persistently; return when the broker has confirmed.
+    async def publish(self, publications: Sequence[Publication]) -> None:
+        """Publish persistently; return when the broker has confirmed all, or raise for the first that has failed.
 
         Raises:
             NoDestinationError: No queue is bound to it.

@@ -7,6 +7,7 @@ can be meant, and whoever may publish in the namespace may also dead-letter with
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from asya.transports.rabbitmq.ladder import Ladder
 
 Version = tuple[int, int]
 _HOUR_MS = 3_600_000
+_ACTOR = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,15 @@ class Broker:
     consumer_timeout_seconds: float = 1800.0
 
 
+def is_actor(name: str) -> bool:
+    """Tell whether an actor can be called so, which is a DNS label; no other name has a queue.
+
+    A message may name anything as its destination. Among these names are some that AMQP cannot carry (over 255 bytes,
+    half a surrogate pair), and some that would reach what is not meant (`resize.dlq`).
+    """
+    return _ACTOR.fullmatch(name) is not None
+
+
 def dead_letter_key(actor: str) -> str:
     """Return the routing key of the actor's dead-letter queue."""
     return f"{actor}.dlq"
@@ -70,8 +81,10 @@ def actor_topology(
     """Return what one actor needs: its queue, its dead-letter queue, and their bindings.
 
     Raises:
-        TransportError: A call may take longer than this broker lets a delivery be held.
+        TransportError: The actor's name is none, or a call may take longer than this broker lets a delivery be held.
     """
+    if not is_actor(spec.actor):
+        raise TransportError(f"{spec.actor!r} is no name of an actor; expected up to 63 of a-z, 0-9 and inner hyphens")
     queue, dead = names.queue(spec.actor), names.dead_letters(spec.actor)
     return [
         Exchange(exchange),

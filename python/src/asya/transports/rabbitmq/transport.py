@@ -18,7 +18,7 @@ from asya.transports.rabbitmq.control import Control
 from asya.transports.rabbitmq.engine import Arrival, Engine, OnBlocked, Publication
 from asya.transports.rabbitmq.ladder import DUE_HEADER, Ladder
 from asya.transports.rabbitmq.session import FIRST_WAIT, Session
-from asya.transports.rabbitmq.topology import dead_letter_key
+from asya.transports.rabbitmq.topology import dead_letter_key, is_actor
 from asya.transports.settings import RabbitmqSettings
 
 log = logging.getLogger(__name__)
@@ -66,6 +66,7 @@ class RabbitmqTransport:
 
     async def consume(self, actor: str, credit: int, on_delivery: Callable[[Delivery], None]) -> Consumer:
         """See `Transport.consume`."""
+        self._check(actor)
         consumer = ActorConsumer(self._session, actor, self._names.queue(actor), credit, on_delivery, self._goes_round)
         self._consumers.append(consumer)
         try:
@@ -126,30 +127,30 @@ class RabbitmqTransport:
             # the queue was declared by others without a dead-letter exchange, and can lose it where the broker's
             # dead-lettering is at-most-once (classic queues; 3.10 without the feature flag stream_queue).
             key, queue = dead_letter_key(delivery.actor), self._names.dead_letters(delivery.actor)
-            await self._session.now.publish(Publication(self._exchange, key, delivery.body, delivery.actor, queue))
+            await self._session.now.publish([Publication(self._exchange, key, delivery.body, delivery.actor, queue)])
         elif messages:
             await self._publish(messages)
-        await token.settle(release=settle is Settle.RELEASE)
+        token.settle(release=settle is Settle.RELEASE)
 
     async def _publish(self, messages: Sequence[Outgoing]) -> None:
         for message in messages:
             if len(message.body) > self.limits.message_bytes:
                 raise TooLargeError(actor=message.actor, size=len(message.body), limit=self.limits.message_bytes)
         engine = self._session.now
-        if len(messages) == 1:
-            await self._send(engine, messages[0])
-            return
-        results = await asyncio.gather(*(self._send(engine, message) for message in messages), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+        await engine.publish([await self._publication(message) for message in messages])
+        self._seen.update(message.actor for message in messages)
 
-    async def _send(self, engine: Engine, message: Outgoing) -> None:
-        queue = self._names.queue(message.actor)
+    def _check(self, actor: str) -> str:
+        """Return the name of an actor's queue, or say that there can be none."""
+        queue = self._names.queue(actor)
+        if not is_actor(actor):
+            raise NoDestinationError(actor=actor, queue=queue)
+        return queue
+
+    async def _publication(self, message: Outgoing) -> Publication:
+        queue = self._check(message.actor)
         if message.delay <= 0:
-            await engine.publish(Publication(self._exchange, message.actor, message.body, message.actor, queue))
-            self._seen.add(message.actor)
-            return
+            return Publication(self._exchange, message.actor, message.body, message.actor, queue)
         # Nobody would notice a wrong destination before the time has come, so it is looked for now.
         if message.actor not in self._seen:
             if not await self._control.exists(queue):
@@ -158,7 +159,7 @@ class RabbitmqTransport:
         due = time.time() + message.delay
         headers = {DUE_HEADER: int(due * 1000)} if message.delay > self._ladder.longest else None
         exchange, key = self._ladder.route(message.delay, self._names.namespace, message.actor)
-        await engine.publish(Publication(exchange, key, message.body, message.actor, exchange, headers))
+        return Publication(exchange, key, message.body, message.actor, exchange, headers)
 
     def _goes_round(self, token: Token, arrival: Arrival) -> bool:
         """Send an arrival down the ladder again when its delay was longer than the ladder."""
@@ -174,12 +175,12 @@ class RabbitmqTransport:
     async def _go_round(self, token: Token, message: Outgoing) -> None:
         try:
             await self._publish([message])
-            await token.settle()
+            token.settle()
         except TransportError as error:
             log.warning("a message delayed for long could not be sent on, it is given back: %s", error)
             await asyncio.sleep(FIRST_WAIT)
             if not token.settled and token.subscription.alive:
-                await token.settle(release=True)
+                token.settle(release=True)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
