@@ -415,7 +415,9 @@ class Loop:
         where = ", ".join(send.actor for send in decision.sends) or str(decision.settle)
         log.warning(
             "%s: %s: %s → %s",
-            decision.cause or decision.row,
+            decision.row
+            if decision.cause in ("", "handler-error", decision.row)
+            else f"{decision.row} by {decision.cause}",
             failure.type,
             failure.message[:512],
             where,
