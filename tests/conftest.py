@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
-from tests.support.rabbitmq import Broker, BrokerUnavailableError, drop_vhost, ensure_installed, new_vhost
-
-
-@dataclass(frozen=True)
-class BrokerAddress:
-    """Where the broker is. `management_url` is None where only an address for AMQP was given."""
-
-    url: str
-    management_url: str | None
+from tests.support.rabbitmq import (
+    BrokerAddress,
+    BrokerUnavailableError,
+    drop_vhost,
+    ensure_installed,
+    new_vhost,
+    shared,
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -37,15 +35,19 @@ def rabbitmq_installed() -> None:
 
 
 @pytest.fixture(scope="session")
-def rabbitmq_broker(request: pytest.FixtureRequest) -> Iterator[BrokerAddress]:
-    """The broker of ASYA_TEST_RABBITMQ_URL (and ..._MANAGEMENT_URL), else a private one per test process."""
+def rabbitmq_broker(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[BrokerAddress]:
+    """The broker of ASYA_TEST_RABBITMQ_URL (and ..._MANAGEMENT_URL), else a private one of this run of the tests."""
     given = os.environ.get("ASYA_TEST_RABBITMQ_URL")
     if given:
         yield BrokerAddress(given, os.environ.get("ASYA_TEST_RABBITMQ_MANAGEMENT_URL"))
         return
     request.getfixturevalue("rabbitmq_installed")
-    with Broker() as broker:
-        yield BrokerAddress(broker.url, broker.management_url)
+    # Test processes of one run have folders side by side.
+    own = tmp_path_factory.getbasetemp()
+    with shared(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,17 @@
 
 `Broker` is a context manager. It starts its own epmd and its own node (both children of this process that die with it),
 waits until the node answers, and ends only these two. `stop`, `kill` and `start` on the same data make restarts.
+
+`shared` is one node for several processes. The first starts this module as a process of its own, which holds the node
+until nobody uses it any more. Who uses it holds a file lock, which the system takes back also from a process that dies.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import secrets
@@ -15,13 +20,14 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -29,17 +35,9 @@ from typing import Any, Self
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 READY_SECONDS = 60.0
+SHARED_TICK = 0.2
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
-
-
-# Quorum queues tell their numbers every 5 s, and the management API samples every 5 s: tests of numbers would wait.
-_QUICK_NUMBERS = """[
-  {rabbit, [{quorum_tick_interval, 1000}]},
-  {rabbitmq_management, [{sample_retention_policies,
-    [{global, [{60, 1}]}, {basic, [{60, 1}]}, {detailed, [{60, 1}]}]}]}
-].
-"""
 
 
 class BrokerUnavailableError(Exception):
@@ -86,9 +84,14 @@ def _die_with_parent() -> None:
 
 @dataclass
 class Broker:
-    """One private node. `tls` may hold `cacertfile`, `certfile`, `keyfile`: then `tls_port` listens too."""
+    """One private node.
+
+    `tls` may hold `cacertfile`, `certfile`, `keyfile`: then `tls_port` listens too. `tick` is how often, in seconds,
+    quorum queues tell how many messages they hold: the default is RabbitMQ's, tests of numbers would wait for it.
+    """
 
     tls: Mapping[str, Path] | None = None
+    tick: float = 5.0
     extra_config: str = ""
     port: int = field(default_factory=free_port)
     tls_port: int = field(default_factory=free_port)
@@ -237,7 +240,8 @@ class Broker:
         home.mkdir(exist_ok=True)
         (self._folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
         (self._folder / "rabbitmq.conf").write_text(self._config())
-        (self._folder / "advanced.config").write_text(_QUICK_NUMBERS)
+        ticks = f"[{{rabbit, [{{quorum_tick_interval, {round(self.tick * 1000)}}}]}}].\n"
+        (self._folder / "advanced.config").write_text(ticks)
         # A file of its own keeps the system's /etc/rabbitmq/rabbitmq-env.conf out.
         (self._folder / "rabbitmq-env.conf").touch()
         return {
@@ -266,7 +270,6 @@ class Broker:
             f"listeners.tcp.1 = 127.0.0.1:{self.port}",
             "management.tcp.ip = 127.0.0.1",
             f"management.tcp.port = {self.management_port}",
-            "collect_statistics_interval = 250",
             "disk_free_limit.absolute = 50MB",
             "log.file.level = info",
         ]
@@ -309,3 +312,79 @@ def new_vhost(url: str, management_url: str) -> str:
 def drop_vhost(url: str, management_url: str) -> None:
     """Delete the virtual host of `url` with everything in it."""
     call_management(management_url, "DELETE", f"/api/vhosts{urllib.parse.urlsplit(url).path}")
+
+
+@dataclass(frozen=True)
+class BrokerAddress:
+    """Where a broker is. `management_url` is None where only an address for AMQP is known."""
+
+    url: str
+    management_url: str | None
+
+
+@contextlib.contextmanager
+def shared(folder: Path) -> Iterator[BrokerAddress]:
+    """Use the node of `folder` together with others, starting it if there is none; the last to leave ends it.
+
+    Raises:
+        BrokerUnavailableError: It did not start.
+    """
+    with (folder / "users").open("a") as users, contextlib.ExitStack() as stack:
+        fcntl.flock(users, fcntl.LOCK_SH)
+        with (folder / "starting").open("a") as starting:
+            fcntl.flock(starting, fcntl.LOCK_EX)
+            address = _running(folder) or stack.enter_context(_started(folder))
+        yield address
+        # Before the process that holds the node is waited for: it ends when this lock is free.
+        users.close()
+
+
+def _running(folder: Path) -> BrokerAddress | None:
+    try:
+        address = BrokerAddress(**json.loads((folder / "address.json").read_text()))
+        parts = urllib.parse.urlsplit(address.url)
+        socket.create_connection((parts.hostname, parts.port), 1).close()
+    except OSError:
+        return None
+    return address
+
+
+@contextlib.contextmanager
+def _started(folder: Path) -> Iterator[BrokerAddress]:
+    log = folder / "broker.log"
+    with log.open("ab") as output:
+        holder = subprocess.Popen(
+            [sys.executable, "-m", __name__, str(folder)],
+            cwd=Path(__file__).parents[2],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            # What is typed at the terminal is for the tests, which then leave the node in order.
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + 2 * READY_SECONDS
+        while (address := _running(folder)) is None:
+            if holder.poll() is not None or time.monotonic() > deadline:
+                raise BrokerUnavailableError(f"no broker was started\n{log.read_text(errors='replace')}")
+            time.sleep(0.05)
+        yield address
+    finally:
+        # Others may use the node for longer than this process lives; then nobody waits for its end.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            holder.wait(5)
+
+
+def hold(folder: Path) -> None:
+    """Have a node running for `folder` until nobody uses it."""
+    with (folder / "users").open("a") as users, Broker(tick=SHARED_TICK) as broker:
+        address = folder / "address.json"
+        unseen = address.with_suffix(".new")
+        unseen.write_text(json.dumps({"url": broker.url, "management_url": broker.management_url}))
+        unseen.rename(address)
+        fcntl.flock(users, fcntl.LOCK_EX)
+        address.unlink()
+
+
+if __name__ == "__main__":
+    hold(Path(sys.argv[1]))

@@ -20,8 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from tests.conftest import BrokerAddress
-from tests.support.rabbitmq import Broker, call_management, free_port, new_vhost
+from tests.support.rabbitmq import Broker, BrokerAddress, call_management, free_port, new_vhost
 
 from asya.errors import (
     ConnectionLostError,
