@@ -19,7 +19,7 @@ from tests.support.rabbitmq import (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs a broker."""
     for item in items:
-        if {"rabbitmq_broker", "own_broker"} & set(getattr(item, "fixturenames", ())):
+        if {"rabbitmq_installed", "rabbitmq_broker", "own_broker"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.rabbitmq)
 
 

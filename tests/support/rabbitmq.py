@@ -96,6 +96,7 @@ class Broker:
     port: int = field(default_factory=free_port)
     tls_port: int = field(default_factory=free_port)
     management_port: int = field(default_factory=free_port)
+    alarmed: bool = field(default=False, init=False)
     _epmd_port: int = field(default_factory=free_port)
     _dist_port: int = field(default_factory=free_port)
     _folder: Path = field(init=False)
@@ -114,6 +115,11 @@ class Broker:
     def management_url(self) -> str:
         """Address of the management API, credentials included."""
         return f"http://guest:guest@127.0.0.1:{self.management_port}"
+
+    @property
+    def running(self) -> bool:
+        """Whether the node was started and has not ended."""
+        return self._node is not None and self._node.poll() is None
 
     @property
     def pid(self) -> int:
@@ -195,6 +201,7 @@ class Broker:
     def set_memory_alarm(self, *, on: bool) -> None:
         """Make the node believe that it is short of memory, so that it blocks whoever publishes; or end that."""
         self.control("set_vm_memory_high_watermark", "absolute" if on else "0.4", *(["1MB"] if on else []))
+        self.alarmed = on
 
     def control(self, *arguments: str) -> str:
         """Run rabbitmqctl against this node, and return what it printed."""

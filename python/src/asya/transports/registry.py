@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from asya.errors import SettingsError
 from asya.transports.naming import QueueNames, Style
+from asya.transports.settings import TRANSPORTS, TransportSettings
 
 if TYPE_CHECKING:
     from asya.transports.base import Transport
-    from asya.transports.settings import TransportSettings
+
+_STYLES: dict[str, Style] = {"underscore": "underscore", "dash": "dash"}
 
 
 def open_transport(settings: TransportSettings) -> Transport:
@@ -18,14 +20,19 @@ def open_transport(settings: TransportSettings) -> Transport:
     Raises:
         SettingsError: Something this transport needs is not set.
     """
-    style: Style = "dash" if settings.queue_names == "dash" else "underscore"
-    names = QueueNames(settings.namespace, style)
-    if settings.transport == "sqlite":
-        if settings.sqlite.path is None:
-            raise SettingsError(["ASYA_SQLITE_PATH is not set; expected a file path, because ASYA_TRANSPORT is sqlite"])
-        from asya.transports.sqlite import SqliteTransport  # noqa: PLC0415  only what is asked for is loaded
+    names = QueueNames(settings.namespace, _STYLES[settings.queue_names])
+    match settings.transport:
+        case "sqlite":
+            from asya.transports.sqlite import SqliteTransport  # noqa: PLC0415  only what is asked for is loaded
 
-        return SqliteTransport(names, settings.sqlite)
-    from asya.transports.rabbitmq import RabbitmqTransport  # noqa: PLC0415  only what is asked for is loaded
+            if settings.sqlite.path is None:
+                raise SettingsError(
+                    ["ASYA_SQLITE_PATH is not set; expected a file path, because ASYA_TRANSPORT is sqlite"]
+                )
+            return SqliteTransport(names, settings.sqlite)
+        case "rabbitmq":
+            from asya.transports.rabbitmq import RabbitmqTransport  # noqa: PLC0415  only what is asked for is loaded
 
-    return RabbitmqTransport(names, settings.rabbitmq)
+            return RabbitmqTransport(names, settings.rabbitmq)
+        case other:
+            raise SettingsError([f"ASYA_TRANSPORT is {other!r}; expected {' or '.join(TRANSPORTS)}"])

@@ -56,6 +56,10 @@ class AiopikaEngine:
                 await channel.queue_declare(queue, passive=True)
             except client.ChannelNotFoundEntity as error:
                 raise NoDestinationError(actor=actor, queue=queue) from error
+            except client.ChannelAccessRefused:
+                # 4.2.6 and 4.3.0 want the permission to configure for this question, which a consumer has no need of.
+                # Whether it may read is found out when it starts to.
+                channel = await client.open_channel(self._consuming)
         return AiopikaSubscription(self._consuming, channel, queue, actor, on_arrival, on_end)
 
     async def close(self) -> None:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from asya.errors import LeaseLostError, NoDestinationError, TransportError
+from asya.errors import ConnectionLostError, LeaseLostError, TransportError
 from asya.transports.base import Delivery
 from asya.transports.rabbitmq.engine import Arrival, Subscription
 from asya.transports.rabbitmq.session import Backoff, Session
@@ -141,8 +141,9 @@ class ActorConsumer:
                 if not self._started.done():
                     self._started.set_exception(error)
                     return
-                if isinstance(error, NoDestinationError):
-                    log.warning("%s; trying again", error)
+                # What is lost with the connection is the session's to tell.
+                if not isinstance(error, ConnectionLostError):
+                    log.warning("not receiving from %s, trying again: %s", self._queue, error)
             if not self._closed:
                 self._void()
                 await backoff.wait()

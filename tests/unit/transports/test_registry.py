@@ -1,0 +1,43 @@
+"""From settings to a transport."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from asya.errors import SettingsError
+from asya.settings import load
+from asya.transports.rabbitmq import RabbitmqTransport
+from asya.transports.registry import open_transport
+from asya.transports.settings import TRANSPORTS, TransportSettings
+from asya.transports.sqlite import SqliteTransport
+
+
+def settings(**variables: str) -> TransportSettings:
+    return load(TransportSettings, {"ASYA_NAMESPACE": "shop", **variables})
+
+
+def test_each_name_gives_its_transport(tmp_path: Path) -> None:
+    path = str(tmp_path / "queue.db")
+    made = {
+        name: type(open_transport(settings(ASYA_TRANSPORT=name, ASYA_SQLITE_PATH=path))) for name in sorted(TRANSPORTS)
+    }
+
+    assert made == {"rabbitmq": RabbitmqTransport, "sqlite": SqliteTransport}
+
+
+@pytest.mark.parametrize(("style", "queue"), [("underscore", "asya_shop_resize"), ("dash", "asya-shop-resize")])
+def test_names_follow_the_style(style: str, queue: str) -> None:
+    made = open_transport(settings(ASYA_QUEUE_NAMES=style))
+
+    assert isinstance(made, RabbitmqTransport)
+    assert made._names.queue("resize") == queue
+
+
+def test_what_is_missing_or_unknown_is_said() -> None:
+    with pytest.raises(SettingsError, match="ASYA_SQLITE_PATH is not set"):
+        open_transport(settings(ASYA_TRANSPORT="sqlite"))
+    with pytest.raises(SettingsError, match="'pigeon'; expected rabbitmq or sqlite"):
+        open_transport(replace(settings(), transport="pigeon"))
