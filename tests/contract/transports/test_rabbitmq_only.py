@@ -35,7 +35,8 @@ from asya.errors import (
 )
 from asya.transports.base import Consumer, Delivery, Outgoing, QueueSpec, Settle
 from asya.transports.naming import QueueNames
-from asya.transports.rabbitmq import RabbitmqTransport
+from asya.transports.rabbitmq import RabbitmqTransport, admin, client
+from asya.transports.rabbitmq.address import Address, addresses
 from asya.transports.rabbitmq.ladder import DUE_HEADER, Ladder
 from asya.transports.settings import RabbitmqSettings
 
@@ -481,6 +482,29 @@ class TestDenied:
 
         assert "wrong" not in str(caught.value)
 
+    @pytest.mark.parametrize("connector", [partial(client.connect, purpose="test"), admin.connect])
+    async def test_cancelled_in_the_middle_of_a_refusal_it_is_cancelled(
+        self, rabbitmq_url: str, connector: Callable[[Address], Coroutine[Any, Any, object]]
+    ) -> None:
+        (address,) = addresses(RabbitmqSettings(url=rabbitmq_url.replace("guest:guest", "guest:wrong")))
+        whole = SOON
+        for _ in range(5):
+            began = time.monotonic()
+            with pytest.raises(DeniedError):
+                await connector(address)
+            whole = min(whole, time.monotonic() - began)
+        ends = Counter[str]()
+
+        for moment in range(100):
+            connecting = asyncio.create_task(connector(address))
+            await asyncio.sleep(whole * moment / 80)
+            ends["too late" if connecting.done() else "in time"] += 1
+            in_time = connecting.cancel()
+            (outcome,) = await asyncio.gather(connecting, return_exceptions=True)
+            assert isinstance(outcome, asyncio.CancelledError if in_time else DeniedError)
+
+        assert ends["in time"] > 20, "most of the way was tried"
+
     async def test_the_next_host_is_tried_when_one_is_away(self, rabbitmq_url: str, connect: Open) -> None:
         parts = urlsplit(rabbitmq_url)
         url = f"amqp://guest:guest@127.0.0.1:{free_port()},{parts.hostname}:{parts.port}{parts.path}"
@@ -501,7 +525,7 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(rabbitmq_url: str, rabbitmq_management_url: str, connect: Open) -> AsyncIterator[Scene]:
+async def scene(rabbitmq_url: str, rabbitmq_management_url: str, connect: Open, stack: AsyncExitStack) -> Scene:
     """A user that may configure nothing, write to the namespace's exchange and to delays, read its own queue."""
     namespace = f"least{next(_numbers)}"
     platform = await connect(rabbitmq_url, "a", "neighbour", namespace=namespace)
@@ -513,8 +537,9 @@ async def scene(rabbitmq_url: str, rabbitmq_management_url: str, connect: Open) 
         "read": rf"^asya_{namespace}_a$",
     }
     call_management(rabbitmq_management_url, "PUT", f"/api/permissions{parts.path}/{user}", rights)
-    yield Scene(platform, f"amqp://{user}:secret@{parts.hostname}:{parts.port}{parts.path}", namespace)
-    call_management(rabbitmq_management_url, "DELETE", f"/api/users/{user}")
+    # After the user's connections, which are opened later.
+    stack.callback(call_management, rabbitmq_management_url, "DELETE", f"/api/users/{user}")
+    return Scene(platform, f"amqp://{user}:secret@{parts.hostname}:{parts.port}{parts.path}", namespace)
 
 
 class TestLeastPrivilege:

@@ -113,7 +113,7 @@ async def connect(address: Address) -> Admin:
         DeniedError: Credentials, virtual host or certificate.
         ConnectionLostError: The host could not be reached.
     """
-    with client.translated(f"{address}: "):
+    with client.connecting(address):
         # Plain, not robust: what breaks is made anew by whoever asks next.
         connection = await aio_pika.connect(
             f"{address.url}?heartbeat={address.heartbeat}&name=asya-control",

@@ -48,6 +48,7 @@ __all__ = [
     "PublishError",
     "close",
     "connect",
+    "connecting",
     "open_channel",
     "table",
     "translated",
@@ -127,7 +128,7 @@ async def connect(address: Address, purpose: str, on_blocked: Callable[[str | No
         f"{address.url}?heartbeat={address.heartbeat}&name=asya-{purpose}", context=context, on_blocked=on_blocked
     )
     try:
-        with translated(f"{address}: "):
+        with connecting(address):
             async with asyncio.timeout(CONNECT_SECONDS):
                 await connection.connect()
     except BaseException:
@@ -164,6 +165,22 @@ def version(connection: aiormq.abc.AbstractConnection) -> Version:
 def table(headers: Mapping[str, Any]) -> bytes:
     """Encode headers as AMQP's table of fields."""
     return encode.field_table(dict(headers))
+
+
+@contextlib.contextmanager
+def connecting(address: Address) -> Iterator[None]:
+    """Turn the library's errors into ours, and keep a cancellation one.
+
+    Cancelled while the broker refuses, the library may raise the refusal instead; who tries for ever would never end.
+    """
+    try:
+        with translated(f"{address}: "):
+            yield
+    except TransportError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError from error
+        raise
 
 
 @contextlib.contextmanager
