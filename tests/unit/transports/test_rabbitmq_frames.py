@@ -127,3 +127,21 @@ def test_one_frame_for_all_up_to_the_oldest_that_is_held() -> None:
     assert firsts == [True, False, False, False, False], "who is first has the frames sent"
     assert broker.receive(ours.take()) == 2
     assert set(broker.fate) == {1, 2, 3, 4, 6}
+
+
+@pytest.mark.parametrize("first", ["ack", "give back"])
+def test_what_is_given_back_is_not_acknowledged_with_its_neighbours(first: str) -> None:
+    broker, ours = FakeChannel(), Settlements(1)
+    for tag in (1, 2, 3):
+        broker.unsettled[tag] = None
+        ours.arrived(tag)
+
+    for step in ("ack", "give back") if first == "ack" else ("give back", "ack"):
+        if step == "ack":
+            ours.ack(1)
+            ours.ack(3)
+        else:
+            ours.give_back(2)
+    broker.receive(ours.take())
+
+    assert broker.fate == {1: "acked", 2: "given back", 3: "acked"}
