@@ -125,7 +125,9 @@ async def main(calls: int) -> None:
             actor="bench",
             namespace="bench",
             on_capacity=lambda capacity: ready.set() if capacity else None,
+            timeout=300.0,
             on_drain=lambda: None,
+            on_supervisor=lambda: None,
         )
         await link.open()
         runtime = Process(

@@ -6,7 +6,7 @@ Format: docs/reference/mesh-api.md.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -73,9 +73,9 @@ def fly_event(envelope: Envelope, event: bytes) -> Report:
     return _report(envelope, "fly", Raw(event))
 
 
-def children_event(envelope: Envelope, actor: Actor, children: list[str]) -> Report:
+def children_event(envelope: Envelope, actor: Actor, children: Sequence[str]) -> Report:
     """Tell which messages came of this one, before it is settled: so a task's tree is complete when its root ends."""
-    return _report(envelope, "children", {"actor": actor.name, "hop": envelope.hop, "children": children})
+    return _report(envelope, "children", {"actor": actor.name, "hop": envelope.hop, "children": list(children)})
 
 
 def final_event(envelope: Envelope, final: Final) -> Report:

@@ -85,7 +85,7 @@ class HttpClient:
                 return await self._request(method, path, body)
         except TimeoutError:
             raise HttpError(f"no answer within {seconds:g} s") from None
-        except (OSError, h11.ProtocolError, ssl.SSLError) as error:
+        except (OSError, h11.ProtocolError, ValueError) as error:  # ValueError: a host or path that cannot be written
             raise HttpError(str(error) or type(error).__name__) from None
 
     async def close(self) -> None:

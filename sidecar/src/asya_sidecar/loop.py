@@ -11,16 +11,16 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import msgspec
 
-from asya.errors import AsyaError, LeaseLostError, NoDestinationError, TransportError
+from asya.errors import LeaseLostError, NoDestinationError, TransportError
 from asya.transports import Consumer, Delivery, Settle, Transport
 from asya.wire import Envelope, Raw, Route, Status
 from asya_sidecar.carry import Carrier
-from asya_sidecar.decide import Actor, Away, Decision, after_call, before_call, receive
+from asya_sidecar.decide import Actor, Away, Decision, Outcome, after_call, before_call, deadline_of, receive
 from asya_sidecar.events import Receiver, Reporter, children_event, final_event, fly_event, progress_event
 from asya_sidecar.link import RuntimeLink
 from asya_sidecar.settings import SidecarSettings
@@ -90,10 +90,13 @@ class Loop:
             self._resize(self._settings.concurrency or calls)
             self.block(RUNTIME_AWAY, blocked=False)
         else:
-            self._blockers.discard(RUNTIME_STOPPING)
             self.block(RUNTIME_AWAY, blocked=True)
             # A worker that is merely being replaced is back in a moment; what was prefetched waits that long.
             asyncio.get_running_loop().call_later(5.0, self._release_if_still_away)
+
+    def runtime_started(self) -> None:
+        """Take note of a runtime that has introduced itself: one that was stopping is gone."""
+        self.block(RUNTIME_STOPPING, blocked=False)
 
     def block(self, reason: str, blocked: bool) -> None:  # noqa: FBT001
         """Stop or resume receiving for one reason; it goes on when no reason is left."""
@@ -223,10 +226,14 @@ class Loop:
         while (delivery := await self._inbox.get()) is not None:
             try:
                 await self._handle(delivery)
-            except AsyaError:
-                # Ours to fix, never the message's fault: it goes back, and the broker's limit bounds how often.
-                log.exception("a message could not be handled and is released")
+            except (TransportError, OSError, MemoryError):
+                # Not this message's doing: the process ends cleanly, and everything it held goes back.
                 await self._release(delivery)
+                raise
+            except Exception:
+                # An error of ours that this message brings about would come again with it for ever: it is put aside.
+                log.exception("a message met an error of the sidecar and goes to the dead letters")
+                await self._put_aside(delivery)
 
     async def _handle(self, delivery: Delivery) -> None:
         if self._doubtful and await self._is_void(delivery):
@@ -239,9 +246,51 @@ class Loop:
             asked = receiver is not None and actor.role == "actor" and actor.sink not in envelope.route.prev
             preflight = await receiver.preflight(envelope.id) if asked and receiver is not None else None
             decision = before_call(envelope, actor, began, preflight)
-        children: list[str] = []
-        if decision is None:
-            decision, children = await self._call(envelope, receiver)
+        if decision is not None:
+            await self._conclude(delivery, envelope, decision, receiver, began, ())
+            return
+        outcome, stream = await self._call(envelope, receiver)
+        rest = self._after(delivery, envelope, outcome, stream, receiver, began)
+        if stream.waits:
+            log.warning("results of a call wait for their destination", extra=_ids(envelope))
+            self._aside(rest)
+        else:
+            await rest
+
+    async def _after(
+        self,
+        delivery: Delivery,
+        envelope: Envelope,
+        outcome: Outcome,
+        stream: Stream,
+        receiver: Receiver | None,
+        began: float,
+    ) -> None:
+        """Go on when the call is over: all results confirmed, the children made known, then the decision."""
+        try:
+            await stream.flush()
+        except asyncio.CancelledError:
+            stream.abandon()
+            raise
+        children = tuple(stream.children)
+        if stream.undeliverable:
+            decision = Decision(row="too-large", settle=Settle.DEAD_LETTER)
+        else:
+            if receiver is not None and children and not isinstance(outcome, Away):
+                await receiver.final(children_event(envelope, self._actor, children))
+            decision = after_call(envelope, outcome, self._actor, time.time())
+        await self._conclude(delivery, envelope, decision, receiver, began, children)
+
+    async def _conclude(
+        self,
+        delivery: Delivery,
+        envelope: Envelope,
+        decision: Decision,
+        receiver: Receiver | None,
+        began: float,
+        children: Sequence[str],
+    ) -> None:
+        """Tell about the decision where it is heard, and carry it out."""
         if decision.settle == Settle.RELEASE:
             await self._release(delivery)
             return
@@ -258,10 +307,10 @@ class Loop:
         if decision.failure is not None:
             self._log_failure(envelope, decision)
 
-    async def _call(self, envelope: Envelope, receiver: Receiver | None) -> tuple[Decision, list[str]]:
-        limit, deadline = self._actor.resiliency.actor_timeout, envelope.deadline_at
+    async def _call(self, envelope: Envelope, receiver: Receiver | None) -> tuple[Outcome, Stream]:
+        limit, deadline = self._actor.resiliency.actor_timeout, deadline_of(envelope, self._actor)
         left = None
-        if deadline is not None and self._actor.role == "actor":
+        if deadline is not None:
             left = max(deadline - time.time(), 0.001)
             limit = min(limit, left)
         meta = _encode_meta(
@@ -278,20 +327,16 @@ class Loop:
             outcome = await call.done
         except asyncio.CancelledError:
             call.stop()  # the drain's time is over; the message is released, so its call must not go on
+            stream.abandon()
             raise
         finally:
             if receiver is not None:
                 receiver.ended(envelope.id)
-        await stream.flush()
         stream.call = None  # they hold each other: without this, memory waits for the garbage collector
-        if stream.undeliverable:
-            return Decision(row="too-large", settle=Settle.DEAD_LETTER), stream.children
-        if receiver is not None and stream.children and not isinstance(outcome, Away):
-            await receiver.final(children_event(envelope, self._actor, stream.children))
-        return after_call(envelope, outcome, self._actor, time.time()), stream.children
+        return outcome, stream
 
     async def _tell(
-        self, envelope: Envelope, decision: Decision, receiver: Receiver, began: float, children: list[str]
+        self, envelope: Envelope, decision: Decision, receiver: Receiver, began: float, children: Sequence[str]
     ) -> None:
         data: dict[str, Any] = {
             "row": decision.row,
@@ -300,7 +345,7 @@ class Loop:
             "size_bytes": len(bytes(envelope.payload)),
         }
         if children:
-            data["children"] = children
+            data["children"] = list(children)
         if decision.failure is not None:
             data["error"] = {"type": decision.failure.type, "message": decision.failure.message}
         if decision.cause:
@@ -322,7 +367,11 @@ class Loop:
             self._settled(delivery)
 
         log.warning("publishing waits: %s", error, extra=_ids(envelope))
-        task = asyncio.get_running_loop().create_task(carry_out(), name="parked")
+        self._aside(carry_out())
+
+    def _aside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let `work` go on beside the slots."""
+        task = asyncio.get_running_loop().create_task(work, name="parked")
         self._parked.add(task)
         task.add_done_callback(self._unpark)
         self._set_credit()
@@ -344,6 +393,15 @@ class Loop:
             await self._transport.complete(delivery, (), Settle.RELEASE)
         except TransportError as error:
             log.debug("not released, the broker does it when the lease ends: %s", error)
+        self._settled(delivery)
+
+    async def _put_aside(self, delivery: Delivery) -> None:
+        """Dead-letter a message that cannot be handled; where even that fails, it goes back."""
+        try:
+            await self._transport.complete(delivery, (), Settle.DEAD_LETTER)
+        except TransportError:
+            log.exception("not dead-lettered")
+            await self._release(delivery)
         self._settled(delivery)
 
     async def _release_inbox(self) -> int:

@@ -142,7 +142,9 @@ async def _assemble(settings: SidecarSettings, stack: contextlib.AsyncExitStack,
         mode=settings.socket_mode,
         actor=settings.actor,
         namespace=settings.transport.namespace,
+        timeout=settings.resiliency.actor_timeout,
         on_capacity=consumption.capacity,
+        on_supervisor=consumption.runtime_started,
         on_drain=lambda: _drain_with_runtime(consumption, link, settings.drain_timeout, stop),
     )
     consumption.link = link

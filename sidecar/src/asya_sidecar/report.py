@@ -20,8 +20,10 @@ from asya_sidecar.http import HttpClient, HttpError
 
 log = logging.getLogger("asya.report")
 
-BATCH = 200
-BUFFER = 10_000
+BATCH, BATCH_BYTES = 200, 1024 * 1024
+BUFFER, BUFFER_BYTES = 10_000, 8 * 1024 * 1024
+FLY_BYTES = 256 * 1024
+"""Largest event that is passed on; a longer one belongs into a result."""
 FLUSH_SECONDS = 0.1
 RUNNING_SECONDS = 1.0
 PREFLIGHT_SECONDS = 2.0
@@ -43,7 +45,8 @@ class HttpReceiver:
         self.known = known
         """Whether it is the configured one; patience with any other is bounded."""
         self._client = HttpClient(self.url, token)
-        self._events: deque[Report] = deque(maxlen=BUFFER)
+        self._events: deque[Report] = deque()
+        self._bytes = 0
         self._running: dict[str, Callable[[], None]] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -60,9 +63,18 @@ class HttpReceiver:
 
     def progress(self, report: Report) -> None:
         """Queue a droppable report."""
-        if len(self._events) == BUFFER:
+        size = _size(report)
+        if size > FLY_BYTES:
             self.dropped += 1
+            log.warning(
+                "an event of %d bytes is dropped, the limit is %d", size, FLY_BYTES, extra={"envelope": report.id}
+            )
+            return
         self._events.append(report)
+        self._bytes += size
+        while len(self._events) > BUFFER or self._bytes > BUFFER_BYTES:
+            self._forget(1)
+            self.dropped += 1
         self._wake.set()
         self._ensure_task()
 
@@ -95,10 +107,10 @@ class HttpReceiver:
         path = f"/api/v1/mesh/{quote(envelope_id, safe='')}"
         try:
             status, body = await self._client.request("GET", path, b"", seconds=PREFLIGHT_SECONDS)
-            answer = msgspec.json.decode(body).get("status") if status == 200 else None
-        except (HttpError, msgspec.MsgspecError, AttributeError):
+        except HttpError:
             return None
-        return answer if answer in ("canceled", "paused") else None
+        answer = _field(body, "status") if status == 200 else None
+        return "canceled" if answer == "canceled" else "paused" if answer == "paused" else None
 
     async def flush(self, seconds: float) -> None:
         """Send what is buffered, for at most `seconds`."""
@@ -108,7 +120,7 @@ class HttpReceiver:
                     await self._send_batch()
         except (TimeoutError, HttpError):
             self.dropped += len(self._events)
-            self._events.clear()
+            self._forget(len(self._events))
 
     async def close(self) -> None:
         """Stop; what is still buffered is dropped."""
@@ -144,25 +156,38 @@ class HttpReceiver:
                 self._wake.clear()
 
     async def _send_batch(self) -> None:
-        events = [self._events[index] for index in range(min(BATCH, len(self._events)))]
+        events = self._first_batch()
         body = msgspec.json.encode({"events": events, "running": list(self._running)})
         status, answer = await self._client.request("POST", "/api/v1/mesh/events", body, seconds=POST_SECONDS)
         if status >= 500:
             raise HttpError(f"answered {status}")
-        for _ in events:
-            if self._events:
-                self._events.popleft()
+        # While this was on its way the buffer may have run over: what was sent is then gone from it already.
+        while self._events and events and any(self._events[0] is sent for sent in events):
+            self._forget(1)
         if status >= 300:
             log.debug("reports were refused: %s answered %d", self.url, status)
             return
-        try:
-            canceled = msgspec.json.decode(answer).get("canceled", ())
-        except (msgspec.MsgspecError, AttributeError):
-            return
-        for envelope_id in canceled:
-            stop = self._running.pop(envelope_id, None)
+        canceled = _field(answer, "canceled")
+        for envelope_id in canceled if isinstance(canceled, list) else ():
+            stop = self._running.pop(envelope_id, None) if isinstance(envelope_id, str) else None
             if stop is not None:
                 stop()
+
+    def _first_batch(self) -> list[Report]:
+        """Return the oldest reports, as many as fit into one request."""
+        batch: list[Report] = []
+        size = 0
+        for report in self._events:
+            size += _size(report)
+            if batch and (len(batch) == BATCH or size > BATCH_BYTES):
+                break
+            batch.append(report)
+        return batch
+
+    def _forget(self, count: int) -> None:
+        """Take the oldest reports out of the buffer."""
+        for _ in range(count):
+            self._bytes -= _size(self._events.popleft())
 
 
 class HttpReporter:
@@ -196,6 +221,8 @@ class HttpReporter:
             url = msgspec.json.decode(header, type=str)
             parts = urlsplit(url)
             host, _ = parts.hostname, parts.port
+            url.encode("ascii")
+            (host or "").encode("idna")
         except (msgspec.MsgspecError, ValueError):
             return None
         if parts.scheme not in ("http", "https") or not host or not ("*" in self._hosts or host in self._hosts):
@@ -208,3 +235,17 @@ class HttpReporter:
                 return None  # bounded: an address is input from outside
             self._others[url] = HttpReceiver(url, None, known=False)
         return self._others[url]
+
+
+def _size(report: Report) -> int:
+    """Return about how many bytes a report takes: events have any size, all others are small."""
+    return len(bytes(report.data)) if isinstance(report.data, Raw) else 512
+
+
+def _field(body: bytes, name: str) -> object:
+    """Return one field of a JSON object; None for whatever is not one. An answer is input from outside."""
+    try:
+        answer = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    return answer.get(name) if isinstance(answer, dict) else None

@@ -102,6 +102,8 @@ class Bench:
             namespace="d",
             on_capacity=self.loop.capacity,
             on_drain=lambda: None,
+            timeout=described.resiliency.actor_timeout,
+            on_supervisor=self.loop.runtime_started,
         )
         self.loop.link = self.link
         await self.link.open()

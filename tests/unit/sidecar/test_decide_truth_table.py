@@ -461,3 +461,56 @@ def test_raw_results_are_not_reencoded() -> None:
     sent = after(Ended(Result(b"", text), 1)).decision.sends[0].envelope
     assert text in encode(sent)
     assert sent.payload == Raw(text)
+
+
+def test_without_an_id_and_otherwise_wrong_it_is_unparsable_and_does_not_loop() -> None:
+    for body in (
+        b'{"route":{"curr":"me"},"headers":{"x-asya-hop":-1},"payload":1}',
+        b'{"route":{"curr":"me"},"status":{"deadline_at":"x"},"payload":1}',
+    ):
+        case = received(body)
+        assert case.decision.row == "unparsable"
+        assert receive(encode(case.decision.sends[0].envelope), Actor(name="x-sump"), NOW)[1] is None
+
+
+def test_a_pause_that_came_with_the_message_is_not_asked_again() -> None:
+    given = envelope(headers={headers.PAUSE: raw({"prompt": "ok?"})})
+    same = {"x-asya-pause": {"prompt": "ok?"}}
+    for done in (result(), result(headers=same)):
+        case = after(Ended(done, 1), given)
+        assert case.decision.row == "result"
+        assert headers.PAUSE not in case.decision.sends[0].envelope.headers
+    assert after(Ended(result(headers={"x-asya-pause": {"prompt": "really?"}}), 1), given).decision.row == "pause-asked"
+
+
+def test_only_the_tracked_result_can_pause_its_task() -> None:
+    send = child_send(envelope(), result(headers={"x-asya-pause": {}}), 1, ME, NOW)
+    assert headers.PAUSE not in send.envelope.headers
+
+
+@pytest.mark.parametrize("terminal", ["x-sink", "x-sump"])
+def test_terminal_actors_cannot_be_overridden(terminal: str) -> None:
+    given = envelope("me", headers={headers.ROUTE_OVERRIDE: raw({terminal: "me"}), headers.HOP: raw(1001)})
+    assert before(given).decision.sends[0].actor == "x-sink"
+    assert after(Ended(result(), 1), given).decision.sends[0].actor == "x-sink"
+
+
+def test_the_hop_counter_stops_where_it_can_still_be_read() -> None:
+    given = envelope(headers={headers.HOP: raw(999_999_999)})
+    sent = before(given).decision.sends[0].envelope
+    assert decode(encode(sent)).hop == 999_999_999
+
+
+def test_a_failing_hook_leaves_the_outcome_and_has_no_deadline() -> None:
+    hook = Actor(name="hook", resiliency=RETRY)
+    first = hooked().decision.sends[0].envelope
+    failed = after_call(first, Failed(failure=BOOM), hook, NOW + 99_999)
+    assert failed.row == "handler-error", "the deadline of the task is over, the hook's work is not"
+    given_up = after_call(first, Failed(failure=BOOM), Actor(name="hook"), NOW)
+    assert (given_up.row, given_up.sends[0].actor) == ("exhausted", "x-sink")
+    assert given_up.sends[0].envelope.status == first.status
+
+
+def test_a_huge_attempt_header_at_a_terminal_actor_is_no_number() -> None:
+    given = envelope("x-sink", headers={"x-asya-terminal-attempt": raw(int("9" * 4000))})
+    assert after(Failed(failure=BOOM), given, Actor(name="x-sink", resiliency=RETRY)).decision.row == "handler-error"

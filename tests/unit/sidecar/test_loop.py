@@ -12,6 +12,7 @@ import pytest
 from tests.unit.sidecar.conftest import NAMES, Bench, RecordingReceiver
 
 from asya.policy import Policy, Resiliency
+from asya.transports import QueueSpec
 from asya.wire import headers
 
 RETRY = Resiliency(policies={"default": Policy(max_attempts=3, initial_delay=0.01, jitter=False)})
@@ -401,3 +402,114 @@ async def test_the_runtime_being_stopped_is_drained_first(bench: Bench) -> None:
     bench.link.finish()
     async with asyncio.timeout(10):
         assert await process.wait() == 0
+
+
+async def test_a_paused_connection_is_read_again_when_the_call_ended_first(bench: Bench) -> None:
+    """More results than the window, their confirmations after the end of the call."""
+    await bench.start()
+    await bench.handler("""
+        def handle(p):
+            for i in range(p["n"]):
+                yield {"i": i}
+    """)
+    await bench.send({"n": 205})
+    bench.broker.refuse("slow disk")
+    await bench.until(lambda: bench.loop._parked)
+    bench.broker.refuse(None)
+    await bench.arrives("b", 205)
+    await bench.send({"n": 1})
+    await bench.arrives("b", 206)
+    assert bench.link._workers[0]._paused == 0
+
+
+async def test_a_runtime_that_was_restarted_after_a_drain_is_used(bench: Bench) -> None:
+    await bench.start()
+    broken = await bench.handler("import does_not_exist")
+    await bench.until(lambda: "does_not_exist" in bench.link.reason)
+    assert await bench.loop.finish(1.0)
+    bench.link.finish()
+    async with asyncio.timeout(10):
+        await broken.wait()
+    await bench.handler("def handle(p): return p")
+    await bench.send({"n": 1})
+    await bench.arrives("b")
+    assert bench.loop.problems() == []
+
+
+async def test_results_that_wait_for_their_destination_do_not_hold_the_slot(bench: Bench) -> None:
+    await bench.start(destination_wait=30.0)
+    await bench.handler("def handle(p):\n    for i in range(p['n']):\n        yield i")
+    await bench.send({"n": 3}, "me", "later")
+    await bench.until(lambda: bench.loop._parked)
+    await bench.send({"n": 1}, "me", "b")
+    await bench.arrives("b")
+    await bench.transport.declare([QueueSpec("later")])
+    assert sorted(payloads(await bench.arrives("later", 3))) == [0, 1, 2]
+    await bench.until(lambda: not bench.loop._held)
+    assert await bench.counts() == SETTLED
+
+
+async def test_a_message_that_meets_an_error_of_ours_goes_to_the_dead_letters(
+    bench: Bench, receiver: RecordingReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.start(reporter=receiver)
+    await bench.handler("def handle(p): return p")
+
+    async def broken(envelope_id: str) -> None:
+        raise TypeError("a bug")
+
+    monkeypatch.setattr(receiver, "preflight", broken)
+    await bench.send({"n": 1})
+    queue = bench.broker.queues[NAMES.queue("me")]
+    await bench.until(lambda: queue.dead)
+    monkeypatch.undo()
+    await bench.send({"n": 2})
+    assert payloads(await bench.arrives("b")) == [{"n": 2}]
+    await bench.until(lambda: not bench.loop._held)
+    assert await bench.counts() == (0, 0, 0, 1)
+
+
+async def test_a_waiting_calls_deadline_does_not_hurt_the_running_one(bench: Bench) -> None:
+    await bench.start(ASYA_CONCURRENCY="2")
+    await bench.handler(
+        """
+        import os, time
+        def handle(p):
+            while not os.path.exists(p["go"]):
+                time.sleep(0.01)
+            return p
+        """,
+        ASYA_PIPELINE="1",
+    )
+    go = bench.folder / "go"
+    await bench.send({"go": str(go)})
+    await bench.until(lambda: bench.link._workers and bench.link._workers[0].calls)
+    await bench.send({"go": str(go)}, deadline_at=time.time() + 0.2)
+    await bench.arrives("x-sink")
+    worker = bench.link._workers[0]
+    await asyncio.sleep(2.5)  # longer than the grace of a cancel: that is what is tested
+    assert bench.link._workers == [worker]
+    go.touch()
+    (arrived,) = await bench.arrives("b")
+    assert arrived.status is not None
+    assert arrived.status.attempt == 1
+
+
+async def test_neighbours_of_a_call_that_had_to_be_killed_are_begun_anew(bench: Bench) -> None:
+    await bench.start()
+    await bench.handler("""
+        import asyncio, os, time
+        async def handle(p, context):
+            if p["hang"]:
+                time.sleep(3600)
+            while not os.path.exists(p["go"]):
+                await asyncio.sleep(0.01)
+            return {"attempt": context.attempt}
+    """)
+    go = bench.folder / "go"
+    await bench.send({"hang": False, "go": str(go)})
+    await bench.until(lambda: bench.link._workers and bench.link._workers[0].calls)
+    await bench.send({"hang": True}, deadline_at=time.time() + 0.3)
+    await bench.arrives("x-sink")
+    go.touch()
+    assert payloads(await bench.arrives("b")) == [{"attempt": 1}]

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from tests.unit.sidecar.fake_gateway import FakeGateway
 
-from asya.wire import Envelope, headers, new_envelope, raw
+from asya.wire import Envelope, Raw, headers, new_envelope, raw
 from asya_sidecar import report as report_module
 from asya_sidecar.events import Report
 from asya_sidecar.report import BATCH, HttpReceiver, HttpReporter
@@ -169,3 +169,32 @@ def test_addresses_from_outside_are_bounded() -> None:
     reporter = HttpReporter(None, None, ("*",))
     used = [reporter.receiver(envelope(**{headers.GATEWAY_URL: f"http://h{number}"})) for number in range(200)]
     assert 0 < len([each for each in used if each is not None]) < 200
+
+
+async def test_events_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_module, "BUFFER_BYTES", 10_000)
+    monkeypatch.setattr(report_module, "FLY_BYTES", 4_000)
+    receiver = HttpReceiver("http://127.0.0.1:9", None, known=True)
+    receiver.progress(Report(id="t", type="fly", at="", data=Raw(b'"' + b"x" * 5_000 + b'"')))
+    assert (len(receiver._events), receiver.dropped) == (0, 1)
+    for _ in range(10):
+        receiver.progress(Report(id="t", type="fly", at="", data=Raw(b'"' + b"x" * 3_000 + b'"')))
+    assert (len(receiver._events), receiver._bytes) == (3, 3 * 3_002)
+    await receiver.close()
+
+
+@pytest.mark.parametrize("answer", [None, 5, "x", [], {"canceled": None}, {"canceled": 5}, {"canceled": [1, {}]}])
+async def test_an_answer_of_any_shape_is_borne(gateway: FakeGateway, receiver: HttpReceiver, answer: Any) -> None:
+    gateway.bodies["/api/v1/mesh/events"] = answer
+    gateway.bodies["/api/v1/mesh/t"] = answer
+    receiver.started("t", lambda: None)
+    receiver.progress(some())
+    await until(lambda: len(gateway.requests) >= 2)
+    assert receiver._task is not None
+    assert not receiver._task.done()
+    assert await receiver.preflight("t") is None
+
+
+@pytest.mark.parametrize("url", ["http://any/☃", "http://a..b/", "http://" + "a" * 64 + ".example", "http://h:x"])
+def test_an_address_that_cannot_be_one_is_not_used(url: str) -> None:
+    assert HttpReporter(None, None, ("*",)).receiver(envelope(**{headers.GATEWAY_URL: url})) is None

@@ -118,7 +118,9 @@ class _Wire(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 _decode_wire = msgspec.json.Decoder(_Wire).decode
 _decode_object = msgspec.json.Decoder(dict[str, Raw]).decode
 _encoder = msgspec.json.Encoder()
-_HOP_DIGITS = 9
+LARGEST_HOP = 999_999_999
+"""The hop counter stops here, far beyond any limit, so that what was written can be read again."""
+_HOP_DIGITS = len(str(LARGEST_HOP))
 _KNOWN_TOP = frozenset(_Wire.__struct_fields__)
 _KNOWN_ROUTE = frozenset(Route.__struct_fields__)
 _KNOWN_STATUS = frozenset(Status.__struct_fields__)

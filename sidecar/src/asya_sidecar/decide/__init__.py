@@ -3,7 +3,7 @@
 `before_call`, `after_call` and `undeliverable` cover every row of tests/truth-table.yaml; `Decision.row` names the row.
 """
 
-from asya_sidecar.decide.after import after_call, child_send, terminal_final
+from asya_sidecar.decide.after import after_call, child_send, deadline_of, terminal_final
 from asya_sidecar.decide.before import before_call, receive
 from asya_sidecar.decide.model import (
     KEEP,
@@ -35,6 +35,7 @@ __all__ = [
     "after_call",
     "before_call",
     "child_send",
+    "deadline_of",
     "receive",
     "terminal_final",
     "undeliverable",

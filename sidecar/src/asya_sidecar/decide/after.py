@@ -27,6 +27,7 @@ from asya_sidecar.decide.model import Actor, Away, Canceled, Decision, Ended, Fa
 ACTOR_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 MESSAGE_CHARACTERS = 4096
 TRACEBACK_CHARACTERS = 16384
+_ATTEMPT_DIGITS = 9
 _STATUS_FIELDS = frozenset(Status.__struct_fields__)
 _REASONS = {"call-timeout": "Timeout", "invalid-route": "InvalidRoute"}
 
@@ -75,7 +76,15 @@ def child_send(envelope: Envelope, result: Result, index: int, actor: Actor, now
     Raises:
         InvalidResult: Its route is not one (row `invalid-route`).
     """
-    return _onward(envelope, result, actor, now, index=index)[0]
+    send, _ = _onward(envelope, result, actor, now, index=index)
+    send.envelope.headers.pop(headers.PAUSE, None)  # only the tracked result can pause its task
+    return send
+
+
+def deadline_of(envelope: Envelope, actor: Actor) -> float | None:
+    """Return the deadline that holds here: none at the sink and behind it, where the task has ended already."""
+    ended = actor.role != "actor" or actor.sink in envelope.route.prev
+    return None if ended else envelope.deadline_at
 
 
 def terminal_final(envelope: Envelope, actor: Actor) -> Final | None:
@@ -99,6 +108,7 @@ def _ended(envelope: Envelope, outcome: Ended, actor: Actor, now: float) -> Deci
         return Decision(row="nothing", sends=(send,))
     send, changed = _onward(envelope, outcome.first, actor, now)
     if headers.PAUSE in changed:
+        # The handler has stored what is needed to go on (it asked only after that); the report is acknowledged first.
         return Decision(row="pause-asked", final=Final(status="paused", reason="Paused", actor=actor.name))
     if outcome.count > 1:
         return Decision(row="fan-out", sends=(send,))
@@ -112,7 +122,10 @@ def _onward(
     """Make the envelope of one result; returns it with the headers as the handler left them."""
     changes = _read_changes(result.changes)
     following = envelope.route.next if changes.next is msgspec.UNSET else _checked(changes.next, envelope, actor)
+    # A pause is asked by this very result; one that came with the message has had its effect, or never had one.
     kept = envelope.headers if changes.headers is msgspec.UNSET else changes.headers
+    asks = _asks_to_pause(envelope, changes)
+    kept = {name: value for name, value in kept.items() if name != headers.PAUSE or asks}
     past_sink = actor.sink in envelope.route.prev
     if past_sink and envelope.status is not None:
         status = envelope.status  # a hook: the outcome of the task stays readable for the hooks behind it
@@ -133,7 +146,16 @@ def _onward(
     )
     if changes.status is not msgspec.UNSET:
         onward.extra = _with_status_fields(envelope.extra, changes.status)
-    return addressed(onward, route.curr, actor.name), kept
+    return addressed(onward, route.curr, actor), kept
+
+
+def _asks_to_pause(envelope: Envelope, changes: _Changes) -> bool:
+    """Tell whether the handler itself set the header: it is new, or another than the one that came."""
+    if changes.headers is msgspec.UNSET or headers.PAUSE not in changes.headers:
+        return False
+    before = envelope.headers.get(headers.PAUSE)
+    # By value: the handler's side writes the same JSON with other spaces.
+    return before is None or msgspec.json.decode(before) != msgspec.json.decode(changes.headers[headers.PAUSE])
 
 
 def _read_changes(text: bytes) -> _Changes:
@@ -177,7 +199,7 @@ def _terminal_done(envelope: Envelope, outcome: Ended, actor: Actor) -> Decision
         if following:
             route = Route(prev=[*envelope.route.prev, actor.name], curr=following[0], next=following[1:])
             onward = moved(envelope, route=route, status=envelope.status or Status())
-            return Decision(row="sink-hooks-left", sends=(addressed(onward, following[0], actor.name),), final=final)
+            return Decision(row="sink-hooks-left", sends=(addressed(onward, following[0], actor),), final=final)
     return Decision(row="sink-done", final=final)
 
 
@@ -189,8 +211,7 @@ def _failed(envelope: Envelope, outcome: Failed, actor: Actor, now: float) -> De
         attempt=attempt,
         now=now,
         first_attempt_at=first_attempt_at,
-        # The sink's own work has no deadline: the task has ended, only its keeping is left.
-        deadline_at=envelope.deadline_at if actor.role == "actor" else None,
+        deadline_at=deadline_of(envelope, actor),
         salt=envelope.id.encode("utf-8", "surrogatepass"),
     )
     error = ErrorInfo(type=failure.type, message=failure.message, mro=list(failure.mro), traceback=failure.traceback)
@@ -215,15 +236,19 @@ def _given_up(
     if isinstance(verdict, Exhausted) and verdict.route:
         status = status_of(envelope, actor, now, phase="pending", reason="PolicyRouted", error=error)
         route = Route(prev=prev, curr=verdict.route[0], next=list(verdict.route[1:]))
-        send = addressed(moved(envelope, route=route, status=status), verdict.route[0], actor.name)
+        send = addressed(moved(envelope, route=route, status=status), verdict.route[0], actor)
         return Decision(row="exhausted-route", cause=outcome.cause, sends=(send,), failure=outcome.failure)
     late = isinstance(verdict, TooLate)
     reason = verdict.reason if isinstance(verdict, TooLate) else _REASONS.get(outcome.cause, "PolicyExhausted")
+    row = "retry-too-late" if late else "exhausted"
+    if actor.sink in envelope.route.prev and envelope.status is not None:
+        # A hook failed, not the task: its outcome stays what it is.
+        back = moved(envelope, route=Route(prev=prev, curr=actor.sink), status=envelope.status)
+        return Decision(row=row, cause=outcome.cause, sends=(Send(actor.sink, back),), failure=outcome.failure)
     send = to_sink(
         envelope, actor, now, phase="failed", reason=reason, prev=prev, error=error, attempt=attempt,
         max_attempts=verdict.max_attempts, partial=outcome.published or None,
     )  # fmt: skip
-    row = "retry-too-late" if late else "exhausted"
     return Decision(row=row, cause=outcome.cause, sends=(send,), failure=outcome.failure)
 
 
@@ -245,7 +270,8 @@ def _attempts(envelope: Envelope, actor: Actor, now: float) -> tuple[int, float]
     status, first = envelope.status, envelope.headers.get(headers.FIRST_ATTEMPT)
     if actor.role != "actor":
         count = envelope.headers.get(TERMINAL_ATTEMPT)
-        attempt = int(bytes(count)) if count is not None and bytes(count).isdigit() else 1
+        digits = b"" if count is None else bytes(count)
+        attempt = int(digits) if digits.isdigit() and len(digits) <= _ATTEMPT_DIGITS else 1
     elif status is not None and status.phase == "retrying" and status.actor == actor.name:
         attempt = max(status.attempt, 1)
     else:

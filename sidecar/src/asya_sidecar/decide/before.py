@@ -25,8 +25,11 @@ def receive(body: bytes, actor: Actor, now: float) -> tuple[Envelope, Decision |
         kind, info = error.kind, ErrorInfo(type="ParseError", message=str(error))
     fresh_id = content_id(body)
     if kind == "no-id":
-        envelope = decode(body, fallback_id=fresh_id)
-    else:
+        try:
+            envelope = decode(body, fallback_id=fresh_id)
+        except WireError as error:  # the id was not all that is wrong with it
+            kind, info = error.kind, ErrorInfo(type="ParseError", message=str(error))
+    if kind != "no-id":
         envelope = Envelope(id=fresh_id, route=Route(curr=actor.name), payload=_original(body))
     return envelope, Decision(row=kind, sends=(to_sump(envelope, actor, now, reason="ParseError", error=info),))
 

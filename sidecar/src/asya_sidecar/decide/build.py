@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from asya.wire import Envelope, ErrorInfo, Raw, Route, Status, format_time, headers, raw
-from asya.wire.envelope import Phase
+from asya.wire.envelope import LARGEST_HOP, Phase
 from asya_sidecar.decide.model import Actor, Send
 
 TERMINAL_ATTEMPT = "x-asya-terminal-attempt"
@@ -27,10 +27,13 @@ def override_target(envelope_headers: dict[str, Raw], actor: str) -> str | None:
     return target or None
 
 
-def addressed(envelope: Envelope, destination: str, sender: str, *, delay: float = 0.0) -> Send:
-    """Return the send to `destination`, or to its replacement, with the audit header."""
+def addressed(envelope: Envelope, destination: str, actor: Actor, *, delay: float = 0.0) -> Send:
+    """Return the send to `destination`, or to its replacement, with the audit header.
+
+    The terminal actors have no replacement: an override of the sink would send every guard's verdict round again.
+    """
     target = override_target(envelope.headers, destination) if headers.ROUTE_OVERRIDE in envelope.headers else None
-    if target is None or target == destination:
+    if target is None or target == destination or destination in (actor.sink, actor.sump):
         return Send(destination, envelope, delay)
     resolved: dict[str, Any] = {}
     if (known := envelope.headers.get(headers.ROUTE_RESOLVED)) is not None:
@@ -38,7 +41,7 @@ def addressed(envelope: Envelope, destination: str, sender: str, *, delay: float
             resolved = msgspec.json.decode(known, type=dict[str, Any])
         except (msgspec.MsgspecError, RecursionError):
             resolved = {}
-    resolved[destination] = {"target": target, "by": sender}
+    resolved[destination] = {"target": target, "by": actor.name}
     envelope.headers = {**envelope.headers, headers.ROUTE_RESOLVED: raw(resolved)}
     return Send(target, envelope, delay)
 
@@ -86,7 +89,7 @@ def moved(
     kept = dict(envelope.headers if envelope_headers is None else envelope_headers)
     kept.pop(headers.FIRST_ATTEMPT, None)
     kept.pop(TERMINAL_ATTEMPT, None)
-    kept[headers.HOP] = Raw(b"%d" % (envelope.hop + 1))
+    kept[headers.HOP] = Raw(b"%d" % min(envelope.hop + 1, LARGEST_HOP))
     return Envelope(
         id=envelope_id or envelope.id,
         parent_id=parent_id or envelope.parent_id,
@@ -125,7 +128,7 @@ def to_sink(
         partial=partial,
     )  # fmt: skip
     route = Route(prev=list(prev), curr=actor.sink, next=[])
-    return addressed(moved(envelope, route=route, status=status, payload=payload), actor.sink, actor.name)
+    return addressed(moved(envelope, route=route, status=status, payload=payload), actor.sink, actor)
 
 
 def to_sump(

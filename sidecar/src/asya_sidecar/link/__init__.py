@@ -5,6 +5,6 @@ time limits.
 """
 
 from asya_sidecar.link.server import RuntimeLink
-from asya_sidecar.link.worker import Call, Listener
+from asya_sidecar.link.worker import Call, Listener, WorkerConnection
 
-__all__ = ["Call", "Listener", "RuntimeLink"]
+__all__ = ["Call", "Listener", "RuntimeLink", "WorkerConnection"]

@@ -10,12 +10,30 @@ MAX_FRAME = 512 * 1024 * 1024
 
 HELLO, WELCOME, REFUSED, FAILED = 1, 2, 3, 4
 CALL, CANCEL = 10, 11
-RESULT, CHUNK, END, ERROR, FLY = 20, 21, 22, 23, 24
+RESULT, CHUNK, END, ERROR, FLY, BEGUN = 20, 21, 22, 23, 24, 25
 PING, PONG = 30, 31
 DRAIN, DONE, REPLACE = 40, 41, 42
 
 KNOWN = frozenset(
-    (HELLO, WELCOME, REFUSED, FAILED, CALL, CANCEL, RESULT, CHUNK, END, ERROR, FLY, PING, PONG, DRAIN, DONE, REPLACE)
+    (
+        HELLO,
+        WELCOME,
+        REFUSED,
+        FAILED,
+        CALL,
+        CANCEL,
+        RESULT,
+        CHUNK,
+        END,
+        ERROR,
+        FLY,
+        BEGUN,
+        PING,
+        PONG,
+        DRAIN,
+        DONE,
+        REPLACE,
+    )
 )
 
 _HEAD = struct.Struct(">IBI")

@@ -32,8 +32,9 @@ _PATH_LIMIT = 107
 class RuntimeLink:
     """The runtime's processes as one callee.
 
-    `on_capacity` is called with the number of calls that all connected workers take together whenever it changes;
-    `on_drain` when the runtime's container was asked to stop.
+    `timeout` is the actor's limit for a call in seconds, for the runtime to know. `on_capacity` is called with the
+    number of calls that all connected workers take together whenever it changes; `on_drain` when the runtime's
+    container was asked to stop; `on_supervisor` when a runtime has introduced itself.
     """
 
     def __init__(
@@ -43,12 +44,14 @@ class RuntimeLink:
         mode: int,
         actor: str,
         namespace: str,
+        timeout: float,
         on_capacity: Callable[[int], None],
         on_drain: Callable[[], None],
+        on_supervisor: Callable[[], None],
     ) -> None:
         self._path = folder / SOCKET_NAME
         self._mode = mode
-        self._on_capacity, self._on_drain = on_capacity, on_drain
+        self._on_capacity, self._on_drain, self._on_supervisor = on_capacity, on_drain, on_supervisor
         self._workers: list[WorkerConnection] = []
         self._supervisors: list[WorkerConnection] = []
         self._waiting: deque[Call] = deque()
@@ -57,7 +60,7 @@ class RuntimeLink:
         self._give_up: asyncio.TimerHandle | None = None
         self._next_ping = 0.0
         self._loop = asyncio.get_running_loop()
-        self.welcome = welcome(actor=actor, namespace=namespace)
+        self.welcome = welcome(actor=actor, namespace=namespace, timeout=timeout)
         self.capacity = 0
         self.reason = "no runtime has connected"
         """Why there is no capacity, in words for people."""
@@ -132,6 +135,7 @@ class RuntimeLink:
         assert hello is not None  # noqa: S101  called when it has been read
         if hello.role == "supervisor":
             self._supervisors.append(connection)
+            self._on_supervisor()
             return
         self._workers.append(connection)
         log.debug("worker %d joined: %s, %s, credit %d", hello.pid, hello.handler, hello.kind, hello.credit)
@@ -176,6 +180,7 @@ class RuntimeLink:
         if hello is None:
             return
         log.warning("replacing worker %d", hello.pid)
+        connection.replaced = True
         body = msgspec.json.encode({"pid": hello.pid})
         for supervisor in self._supervisors:
             supervisor.send(frames.frame(frames.REPLACE, 0, body))
@@ -231,7 +236,7 @@ class RuntimeLink:
                 call.timed_out()
                 worker.stop_call(call)
             for number, since in list(worker.canceled_at.items()):
-                if now - since >= CANCEL_GRACE_SECONDS:
+                if worker.calls[number].since is not None and now - since >= CANCEL_GRACE_SECONDS:
                     worker.canceled_at[number] = now
                     stuck = True
             if stuck:

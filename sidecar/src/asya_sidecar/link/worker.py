@@ -125,15 +125,9 @@ class Call:
         if self.worker is not None:
             self.worker.stop_call(self)
 
-    def pause(self) -> None:
-        """Read nothing more from its process until `resume`: what it yields is more than can be sent on."""
-        if self.worker is not None:
-            self.worker.pause_reading()
-
-    def resume(self) -> None:
-        """Undo `pause`."""
-        if self.worker is not None:
-            self.worker.resume_reading()
+    def start_over(self) -> None:
+        """Make it as if it had not begun; what it emits again has the same ids."""
+        self.worker, self.since, self.first, self.results = None, None, None, 0
 
 
 class Peers(Protocol):
@@ -176,6 +170,8 @@ class WorkerConnection(asyncio.Protocol):
         self.hello: Hello | None = None
         self.last_heard = loop.time()
         self.canceled_at: dict[int, float] = {}
+        self.replaced = False
+        """Whether we have asked for the end of this process ourselves."""
 
     # -- asyncio.Protocol
 
@@ -193,18 +189,20 @@ class WorkerConnection(asyncio.Protocol):
             self.refuse(f"protocol error: {error}")
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's signature
-        """Sort the open calls: the one that ran has crashed, the others can go elsewhere."""
+        """Sort the open calls: those that ran have crashed, the others can go elsewhere.
+
+        Where we had the process killed because of one call, the others are not to blame: they are begun anew.
+        """
         self._transport = None
-        calls, self.calls = list(self.calls.values()), {}
-        one_by_one = self.hello is not None and self.hello.kind == "sync"
-        running = calls[:1] if one_by_one else calls
-        unstarted = [call for call in calls[len(running) :] if not call.done.done()]
-        for call in running:
-            call.worker = None
-            call.crashed()
-        for call in unstarted:
-            call.worker, call.since = None, None
-        self._peers.left(self, unstarted)
+        calls, self.calls = [call for call in self.calls.values() if not call.done.done()], {}
+        again = [call for call in calls if self.replaced or call.since is None]
+        for call in calls:
+            if call not in again:
+                call.worker = None
+                call.crashed()
+        for call in again:
+            call.start_over()
+        self._peers.left(self, again)
 
     # -- towards the process
 
@@ -224,13 +222,14 @@ class WorkerConnection(asyncio.Protocol):
         """Send `call`."""
         self._last_number = self._last_number % 0xFFFF_FFFF + 1
         call.number, call.worker = self._last_number, self
-        if not self.calls or (self.hello is not None and self.hello.kind != "sync"):
-            call.since = self._loop.time()
+        kind = self.hello.kind if self.hello is not None else "sync"
+        if kind == "async" or (kind == "sync" and not self.calls):
+            call.since = self._loop.time()  # a batch says itself when it begins
         self.calls[call.number] = call
         self.send(frames.call_frame(call.number, call.meta, call.payload))
 
     def stop_call(self, call: Call) -> None:
-        """Cancel an async handler; replace the process of a sync one."""
+        """Cancel an async handler, or a call that has not begun; replace the process of any other."""
         if call.number not in self.calls or self.hello is None:
             return
         if self.hello.kind == "async" or call.since is None:
@@ -291,6 +290,10 @@ class WorkerConnection(asyncio.Protocol):
             call = self.calls.get(number)
             if call is not None and not call.done.done():
                 call.listener.fly(body)
+        elif kind == frames.BEGUN:
+            call = self.calls.get(number)
+            if call is not None:
+                self._begun(call)
         else:
             self._handle_rare(kind, body)
 
@@ -339,6 +342,11 @@ class WorkerConnection(asyncio.Protocol):
             cause = "unserialisable" if failure.type == "ResultNotSerializable" else "handler-error"
             call.end(Failed(failure=failure, cause=cause, published=call.published))
 
+    def _begun(self, call: Call) -> None:
+        call.since = self._loop.time()
+        if call.number in self.canceled_at:
+            self.canceled_at[call.number] = call.since  # only now can it let go
+
     def _over(self, number: int) -> Call | None:
         """Take the call off the list; the next one of a worker that does one at a time begins now."""
         call = self.calls.pop(number, None)
@@ -347,8 +355,7 @@ class WorkerConnection(asyncio.Protocol):
         self.canceled_at.pop(number, None)
         call.worker = None
         if self.calls and self.hello is not None and self.hello.kind == "sync":
-            following = next(iter(self.calls.values()))
-            following.since = self._loop.time()
+            self._begun(next(iter(self.calls.values())))
         self._peers.freed()
         return call
 
