@@ -228,17 +228,30 @@ def decode(text: bytes) -> Any:
         raise InvalidPayload("the payload cannot be read: %s" % error) from None
 
 
-def encode(value: Any) -> bytes:
+def encode(value: Any, place: str = "result") -> bytes:
     """Write `value` as JSON, the types of `_convert` included. Raises ResultNotSerializable, which names the place."""
+    value = _plain(value, place)
     try:
-        if not _is_plain(value):
-            value = _convert(value, "result")
-        try:
-            return _dump(value).encode()
-        except ValueError as error:
-            raise ResultNotSerializable(_blame(value, "result") or str(error)) from None
+        return _dump(value).encode()
+    except ValueError as error:
+        raise ResultNotSerializable(_blame(value, place) or str(error)) from None
     except RecursionError:
-        raise ResultNotSerializable("result is nested too deep, or contains itself") from None
+        raise ResultNotSerializable("%s is nested too deep, or contains itself" % place) from None
+
+
+def _plain(value: Any, place: str) -> Any:
+    """Return `value` as plain JSON types, itself if it is of them. Raises ResultNotSerializable."""
+    try:
+        return value if _is_plain(value) else _convert(value, place)
+    except ResultNotSerializable:
+        raise
+    except RecursionError:
+        raise ResultNotSerializable("%s is nested too deep, or contains itself" % place) from None
+    except Exception as error:
+        # Reading a foreign object runs its code, which may do anything.
+        raise ResultNotSerializable(
+            "%s cannot be read: %s: %s" % (place, _type_name(type(error)), _message(error))
+        ) from error
 
 
 def _is_plain(value: Any) -> bool:
@@ -323,7 +336,7 @@ def _dumped(dump: Callable[[], Any], place: str) -> Any:
     try:
         return dump()
     except Exception as error:
-        raise ResultNotSerializable("%s: %s: %s" % (place, _type_name(type(error)), error)) from error
+        raise ResultNotSerializable("%s: %s: %s" % (place, _type_name(type(error)), _message(error))) from error
 
 
 def _key(key: Any, place: str) -> str:
@@ -409,7 +422,7 @@ def _clean(text: str) -> str:
 def _message(error: BaseException) -> str:
     try:
         text = str(error)
-    except Exception as second:
+    except BaseException as second:
         text = "(its message cannot be shown: %s)" % _type_name(type(second))
     return _clean(text if len(text) <= MESSAGE_LIMIT else text[:MESSAGE_LIMIT] + "…")
 
@@ -423,7 +436,7 @@ def _traceback(error: BaseException) -> str:
         trace = trace.tb_next
     try:
         text = "".join(traceback.format_exception(type(error), error, trace))
-    except Exception as second:
+    except BaseException as second:
         return "(the traceback cannot be shown: %s)" % _type_name(type(second))
     if len(text) > TRACEBACK_LIMIT:
         text = "… (%d characters left out)\n%s" % (len(text) - TRACEBACK_LIMIT, text[-TRACEBACK_LIMIT:])
@@ -433,8 +446,8 @@ def _traceback(error: BaseException) -> str:
 def describe(error: BaseException) -> Dict[str, Any]:
     """Return the body of an ERROR frame."""
     kind = type(error)
-    mro = [_type_name(base) for base in kind.__mro__[1:] if base is not object and base is not BaseException]
-    body = {"type": _type_name(kind), "message": _message(error), "mro": mro, "traceback": _traceback(error)}
+    mro = [_clean(_type_name(base)) for base in kind.__mro__[1:] if base is not object and base is not BaseException]
+    body = {"type": _clean(_type_name(kind)), "message": _message(error), "mro": mro, "traceback": _traceback(error)}
     body.update(_hints(error))
     return body
 
@@ -455,7 +468,7 @@ def _hints(error: BaseException) -> Dict[str, Any]:
             hints["retryable"] = retryable
         elif retryable is not None:
             log.warning("ignored retryable: expected True or False", got=repr(retryable)[:200])
-    except Exception as second:
+    except BaseException as second:
         log.warning("ignored the hints of an exception", error=_message(second))
     return hints
 
@@ -646,12 +659,15 @@ class Message:
             return b""
         before, now = self._read(), self._meta
         changed: Dict[str, Any] = {}
-        if now["route"]["next"] != before["route"]["next"]:
-            changed["next"] = now["route"]["next"]
+        # Compared as plain JSON: what the handler put there may not be comparable (arrays are not).
+        following = _plain(now["route"]["next"], "route.next")
+        if following != before["route"]["next"]:
+            changed["next"] = following
         for part in ("headers", "status"):
-            if now[part] != before[part]:
-                changed[part] = now[part]
-        return encode(changed) if changed else b""
+            value = _plain(now[part], part)
+            if value != before[part]:
+                changed[part] = value
+        return encode(changed, "context") if changed else b""
 
 
 class Route:
@@ -1523,7 +1539,8 @@ class BatchWorker(SyncWorker):
             return frame(END, call)
         try:
             return result_frame(RESULT, call, message.changes(), encode(result), self.limits.frame)
-        except (ResultNotSerializable, ResultTooLarge) as error:
+        except BaseException as error:
+            # The neighbours have results of their own, whatever reading this one did.
             return error_frame(call, error)
 
 

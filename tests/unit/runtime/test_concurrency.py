@@ -228,6 +228,23 @@ def test_a_batch_fails_together(sidecar: FakeSidecar, payload: str, kind: str, w
     assert {answer.kind for answer in read(worker, 2).values()} == {RESULT}
 
 
+@pytest.mark.parametrize("error", ["KeyError", "SystemExit"])
+def test_one_result_that_cannot_be_read_does_not_spoil_the_batch(sidecar: FakeSidecar, error: str) -> None:
+    code = f"""
+import collections.abc
+class Odd(collections.abc.Mapping):
+    def __getitem__(self, key): raise {error}
+    def __iter__(self): return iter("k")
+    def __len__(self): return 1
+def process(payloads): return [Odd() if payload == "odd" else payload for payload in payloads]
+"""
+    worker = sidecar.start(code, ASYA_BATCH_SIZE="2", ASYA_BATCH_WAIT="1h").worker()
+    odd, good = worker.call("odd"), worker.call(1)
+    answers = read(worker, 2)
+    assert answers[odd].json["type"] == ("SystemExit" if error == "SystemExit" else "ResultNotSerializable")
+    assert answers[good].payload == 1
+
+
 def test_one_unreadable_payload_does_not_spoil_the_batch(sidecar: FakeSidecar) -> None:
     worker = sidecar.start(BATCH, ASYA_BATCH_SIZE="2", ASYA_BATCH_WAIT="1h").worker()
     bad, good = worker.call(b"{"), worker.call(1)

@@ -323,6 +323,69 @@ def test_no_error_ends_the_process(sidecar: FakeSidecar, declaration: str, state
     assert worker.result("still here") == "still here"
 
 
+ODD = """
+import collections.abc
+class Odd(collections.abc.Mapping):
+    def __init__(self, error): self.error = error
+    def __getitem__(self, key): raise self.error
+    def __iter__(self): return iter(["k"])
+    def __len__(self): return 1
+class Array:
+    dtype = "int"
+    def __eq__(self, other): raise ValueError("the truth value is ambiguous")
+    def tolist(self): return [1, 2]
+"""
+
+
+@pytest.mark.parametrize("declaration", ["def", "async def"])
+def test_a_result_whose_reading_fails_is_not_serializable(sidecar: FakeSidecar, declaration: str) -> None:
+    code = ODD + f"{declaration} process(payload): return Odd(KeyError('gone')) if payload else 'still here'"
+    worker = sidecar.start(code).worker()
+    error = worker.error(1)
+    assert (error["type"], error["message"]) == ("ResultNotSerializable", "result cannot be read: KeyError: 'gone'")
+    assert worker.result(0) == "still here"
+
+
+@pytest.mark.parametrize("declaration", ["def", "async def"])
+def test_headers_may_be_given_what_cannot_be_compared(sidecar: FakeSidecar, declaration: str) -> None:
+    code = (
+        ODD
+        + f"""
+{declaration} process(payload, context):
+    context.headers["x"] = Array() if payload else object()
+    return payload
+"""
+    )
+    worker = sidecar.start(code).worker()
+    frames = worker.answers(1)
+    assert frames[0].changes["headers"]["x"] == [1, 2]
+    error = worker.error(0)
+    assert (error["type"], error["message"]) == (
+        "ResultNotSerializable",
+        "headers['x'] is a object, which is not JSON",
+    )
+
+
+@pytest.mark.parametrize("declaration", ["def", "async def"])
+@pytest.mark.parametrize("end", ["SystemExit", "KeyboardInterrupt"])
+def test_an_exception_that_cannot_be_described_leaves_the_worker_alone(
+    sidecar: FakeSidecar, declaration: str, end: str
+) -> None:
+    code = f"""
+class Mute(Exception):
+    def __str__(self): raise {end}
+    @property
+    def retry_after(self): raise {end}
+{declaration} process(payload):
+    if payload: raise Mute
+    return "still here"
+"""
+    worker = sidecar.start(code).worker()
+    error = worker.error(1)
+    assert (error["type"], error["message"]) == ("handler.Mute", f"(its message cannot be shown: {end})")
+    assert worker.result(0) == "still here"
+
+
 def test_what_an_error_says_is_bounded_and_clean(sidecar: FakeSidecar) -> None:
     code = """
 class Sly(Exception):
