@@ -102,7 +102,10 @@ def test_an_import_that_fails_is_told_once_and_ends_an_idle_run_with_what_is_lef
         assert mesh.process.wait(30) == 4, mesh.said()
         said = mesh.said()
     assert "no_such_module" in reason
-    assert "no_such_module" in next(line for line in listed.splitlines() if line.startswith("dead"))
+    lines = listed.splitlines()
+    [row] = [number for number, line in enumerate(lines) if line.startswith("dead")]
+    assert "no_such_module" in lines[row + 1]
+    assert {len(line) for line in lines if not line.startswith("  ")} == {len(lines[0])} == {len(lines[0].rstrip())}
     told = [line for line in said.splitlines() if "no_such_module" in line and "stopping:" not in line]
     assert len(told) == 1, said
     assert "dead has 3 messages left" in said

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import click
 from asya.cli.client import Client
 from asya.cli.shared import output_option, print_json, state_option, tells_errors
 
-_WIDEST = 4000
+_HEADER = ("ACTOR", "REPLICAS", "SCALE", "QUEUED", "FLYING", "DELAYED", "DEAD")
 
 
 @click.command("ps")
@@ -21,7 +23,7 @@ def command(state: Path, output: str) -> None:
     """List actors: replicas, queues, what is wrong.
 
     REPLICAS is ready/running/wanted. QUEUED messages wait, FLYING ones are being worked on, DELAYED ones wait for a
-    retry, DEAD ones are in the dead-letter queue. REASON says why an actor cannot work.
+    retry, DEAD ones are in the dead-letter queue. The line below an actor, if there is one, says why it cannot work.
 
     Exit status: 0 listed, 1 no `asya up` runs there, 2 wrong usage.
     """
@@ -29,31 +31,32 @@ def command(state: Path, output: str) -> None:
         answer = client.actors()
     if output == "json":
         print_json(answer)
-    else:
-        _print(answer["actors"])
+        return
+    for line in table(answer["actors"]):
+        click.echo(line)
 
 
-def _print(actors: list[dict[str, Any]]) -> None:
-    from rich.console import Console  # noqa: PLC0415  not needed for JSON
-    from rich.table import Table  # noqa: PLC0415  as above
-    from rich.text import Text  # noqa: PLC0415  as above
+def table(actors: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield a table; a reason of any length is below its row, so that it never narrows a column."""
+    rows = [_row(actor) for actor in actors]
+    widths = [max(map(len, column)) for column in zip(_HEADER, *rows, strict=True)]
+    yield click.style(_joined(_HEADER, widths), bold=True)
+    for actor, row in zip(actors, rows, strict=True):
+        yield _joined(row, widths)
+        if actor["reason"]:
+            yield click.style(textwrap.indent(actor["reason"], "  "), fg="red")
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("ACTOR", no_wrap=True)
-    for name in ("REPLICAS", "SCALE", "QUEUED", "FLYING", "DELAYED", "DEAD"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("REASON", overflow="ellipsis", no_wrap=True)
-    for actor in actors:
-        depth = actor["depth"]
-        counts = [_count(depth[name]) for name in ("ready", "in_flight", "delayed", "dead")]
-        replicas = f"{actor['ready']}/{actor['replicas']}/{actor['desired']}"
-        row = [actor["name"], replicas, f"{actor['min']}-{actor['max']}", *counts]
-        table.add_row(*(Text(cell) for cell in row), Text(actor["reason"], style="red"))
-    console = Console()
-    # In a file or a pipe nothing is cut.
-    if not console.is_terminal:
-        console.width = _WIDEST
-    console.print(table)
+
+def _joined(row: tuple[str, ...], widths: list[int]) -> str:
+    name, *numbers = row
+    cells = (number.rjust(width) for number, width in zip(numbers, widths[1:], strict=True))
+    return "  ".join([name.ljust(widths[0]), *cells])
+
+
+def _row(actor: dict[str, Any]) -> tuple[str, ...]:
+    counts = (_count(actor["depth"][name]) for name in ("ready", "in_flight", "delayed", "dead"))
+    replicas = f"{actor['ready']}/{actor['replicas']}/{actor['desired']}"
+    return (actor["name"], replicas, f"{actor['min']}-{actor['max']}", *counts)
 
 
 def _count(number: int | None) -> str:
