@@ -986,7 +986,7 @@ def _nearest(name: str, names: List[str]) -> str:
 
 HELLO, WELCOME, REFUSED, FAILED = 1, 2, 3, 4
 CALL, CANCEL = 10, 11
-RESULT, CHUNK, END, ERROR, FLY = 20, 21, 22, 23, 24
+RESULT, CHUNK, END, ERROR, FLY, BEGUN = 20, 21, 22, 23, 24, 25
 PING, PONG = 30, 31
 DRAIN, DONE, REPLACE = 40, 41, 42
 
@@ -1475,16 +1475,17 @@ class BatchWorker(SyncWorker):
         queue, size, control = self.queue, self.settings.batch_size, self.control.fileno()
         while True:
             now = time.monotonic()
-            if queue and self._due is None:
-                self._due = now + self.settings.batch_wait
-            if len(queue) >= size or (self._due is not None and now >= self._due):
+            if not queue:
                 self._due = None
-                if queue:
-                    self.work()
+            elif self._due is None:
+                self._due = now + self.settings.batch_wait
+            full = len(queue) >= size or (self._due is not None and now >= self._due)
+            # What the socket has comes first, a CANCEL above all: a batch that has begun cannot be changed.
+            if full and not self._poll.poll(0):
+                self._due = None
+                self.work()
             self.flush()
-            if len(queue) >= size:
-                continue
-            for descriptor, _ in self._poll.poll(self.patience()):
+            for descriptor, _ in self._poll.poll(0 if full else self.patience()):
                 if descriptor == control:
                     return
                 self._read()
@@ -1505,6 +1506,9 @@ class BatchWorker(SyncWorker):
             messages.append(Message(meta, self.limits.call))
         if not calls:
             return
+        # Only now does the sidecar's clock for these calls start.
+        self._out.extend(frame(BEGUN, call) for call in calls)
+        self.flush()
         try:
             results = self._results(calls, values, messages)
         except BaseException as error:
@@ -1628,10 +1632,13 @@ class AsyncLink:
         if out and self._transport is not None:
             self._transport.write(b"".join(out))
 
-    async def writable(self) -> None:
-        """Wait while the sidecar takes nothing."""
-        if self._resumed is not None:
-            await self._resumed
+    async def pause(self) -> None:
+        """Let what was written go out, and other calls run; wait while the sidecar takes nothing."""
+        asyncio = self.worker.asyncio
+        await asyncio.sleep(0)
+        while self._resumed is not None:
+            # Not awaited itself: the cancellation of one call must not reach a future that others wait for.
+            await asyncio.wait([self._resumed])
 
     def fly(self, call: int, event: Any) -> None:
         """Write FLY, from any thread."""
@@ -1706,16 +1713,14 @@ class AsyncLink:
                 except StopAsyncIteration:
                     return
                 reply = problem = None
-                if value is None:
-                    continue
                 try:
                     if type(value) is tuple:
                         reply = obey(message, value, lambda event: self.fly(call, event))
-                    else:
+                    elif value is not None:
                         self.write(result_frame(CHUNK, call, message.changes(), encode(value), self.limits.frame))
-                except Exception as error:
+                    await self.pause()
+                except (Exception, self.worker.asyncio.CancelledError) as error:
                     problem = error.with_traceback(None)
-                await self.writable()
         finally:
             await generator.aclose()
 
@@ -1733,7 +1738,7 @@ class AsyncWorker:
         # Before Python 3.10 objects made while the handler was imported belong to the thread's default loop.
         self.loop = asyncio.new_event_loop() if sys.version_info >= (3, 10) else asyncio.get_event_loop()
         asyncio.set_event_loop(self.loop)
-        self._asyncio = asyncio
+        self.asyncio = asyncio
 
     def run(self) -> None:
         """Serve until the supervisor says stop. Raises StartError."""
@@ -1760,14 +1765,14 @@ class AsyncWorker:
         while not stop.done():
             link = await self._connect()
             if link is None:
-                await self._asyncio.wait([stop], timeout=delay)
+                await self.asyncio.wait([stop], timeout=delay)
                 delay = min(delay * 2, CONNECT_DELAY_CAP)
                 continue
             delay = CONNECT_DELAY
-            await self._asyncio.wait([stop, link.lost], return_when=self._asyncio.FIRST_COMPLETED)
+            await self.asyncio.wait([stop, link.lost], return_when=self.asyncio.FIRST_COMPLETED)
             tasks = list(link.calls.values())
             if tasks:
-                await self._asyncio.wait(tasks)
+                await self.asyncio.wait(tasks)
             link.close()
         self.loop.remove_reader(self.control.fileno())
         self.control.say("stopping")
@@ -1784,7 +1789,7 @@ class AsyncWorker:
             # Any object with a protocol's methods will do; the class itself is not imported for it.
             factory: Any = lambda: link  # noqa: E731  typed so on purpose
             await self.loop.create_unix_connection(factory, self.settings.socket_path)
-            await self._asyncio.wait([link.welcomed], timeout=HANDSHAKE_SECONDS)
+            await self.asyncio.wait([link.welcomed], timeout=HANDSHAKE_SECONDS)
         except OSError as error:
             log.debug("cannot connect to the sidecar", path=self.settings.socket_path, error=str(error))
             return None

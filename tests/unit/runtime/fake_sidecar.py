@@ -19,7 +19,7 @@ SECONDS = 20.0
 
 HELLO, WELCOME, REFUSED, FAILED = 1, 2, 3, 4
 CALL, CANCEL = 10, 11
-RESULT, CHUNK, END, ERROR, FLY = 20, 21, 22, 23, 24
+RESULT, CHUNK, END, ERROR, FLY, BEGUN = 20, 21, 22, 23, 24, 25
 PING, PONG = 30, 31
 DRAIN, DONE, REPLACE = 40, 41, 42
 
@@ -65,6 +65,13 @@ class Connection:
         self.hello = self.read().json
 
     def read(self) -> Frame:
+        """Return the next frame other than BEGUN."""
+        frame = self.read_any()
+        while frame.kind == BEGUN:
+            frame = self.read_any()
+        return frame
+
+    def read_any(self) -> Frame:
         """Return the next frame; EOFError when the runtime has hung up, TimeoutError when nothing comes."""
         head = self._file.read(9)
         if len(head) < 9:

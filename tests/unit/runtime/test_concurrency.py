@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import signal
 import struct
+import time
 
 import pytest
 from tests.unit.runtime.fake_sidecar import (
+    BEGUN,
     CALL,
     CANCEL,
+    CHUNK,
     END,
     ERROR,
     META,
@@ -116,6 +119,74 @@ async def process(payload):
     worker.send(CANCEL, call)
     assert worker.read().json["type"] == "Canceled"
     assert sidecar.stdout == "closed\n"
+
+
+STREAM = """
+async def process(payload):
+    if payload == "ping": yield "pong"
+    else:
+        try:
+            while True:
+                print("made", flush=True)
+                yield payload
+        finally:
+            print("closed", flush=True)
+"""
+
+
+def test_an_async_generator_that_never_awaits_leaves_room_for_others(sidecar: FakeSidecar) -> None:
+    worker = sidecar.start(STREAM).worker()
+    endless = worker.call("x")
+    assert worker.read().payload == "x"
+    other = worker.call("ping")
+    frames = []
+    while not frames or frames[-1].call != other:
+        frames.append(worker.read())
+    assert frames[-1].payload == "pong"
+    worker.send(CANCEL, endless)
+    while frames[-1].kind != ERROR:
+        frames.append(worker.read())
+    assert frames[-1].json["type"] == "Canceled"
+    assert {frame.kind for frame in frames if frame.call == endless} == {CHUNK, ERROR}
+    assert sidecar.stdout.endswith("closed\n")
+
+
+def test_an_async_generator_waits_for_a_sidecar_that_does_not_read(sidecar: FakeSidecar) -> None:
+    worker = sidecar.start(STREAM).worker()
+    calls = [worker.call("x" * 100_000), worker.call("y" * 100_000)]
+    made = -1
+    while made < 20 and (made != (made := sidecar.stdout.count("made")) or not made):
+        time.sleep(0.5)
+    # what the socket and the transport hold, and no more
+    assert made < 20
+    # one of the two that wait is cancelled; the other one must not notice
+    worker.send(CANCEL, calls[0])
+    frames = [worker.read()]
+    while frames[-1].kind != ERROR:
+        frames.append(worker.read())
+    assert (frames[-1].call, frames[-1].json["type"]) == (calls[0], "Canceled")
+    for _ in range(30):
+        frame = worker.read()
+        assert (frame.call, frame.kind) == (calls[1], CHUNK)
+
+
+def test_a_cancelled_async_generator_sees_the_cancellation_at_its_yield(sidecar: FakeSidecar) -> None:
+    code = """
+import asyncio
+async def process(payload):
+    try:
+        while True: yield 1
+    except asyncio.CancelledError:
+        yield "saved"
+"""
+    worker = sidecar.start(code).worker()
+    call = worker.call(1)
+    assert worker.read().payload == 1
+    worker.send(CANCEL, call)
+    frames = [worker.read()]
+    while frames[-1].kind == CHUNK:
+        frames.append(worker.read())
+    assert (frames[-1].kind, frames[-2].payload) == (END, "saved")
 
 
 def test_async_calls_of_a_lost_link_are_cancelled(sidecar: FakeSidecar) -> None:
@@ -260,6 +331,35 @@ def test_a_waiting_call_of_a_batch_can_be_cancelled(sidecar: FakeSidecar) -> Non
     assert (frame.call, frame.json["type"]) == (call, "Canceled")
     calls = [worker.call(1), worker.call(2)]
     assert set(read(worker, 2)) == set(calls)
+
+
+def test_the_calls_of_a_batch_are_said_to_have_begun(sidecar: FakeSidecar) -> None:
+    code = """
+import os, time
+def process(payloads):
+    while not os.path.exists(payloads[0]): time.sleep(0.01)
+    return payloads
+"""
+    gate, later = sidecar.folder / "gate", sidecar.folder / "later"
+    worker = sidecar.start(code, ASYA_BATCH_SIZE="2", ASYA_BATCH_WAIT="1h", ASYA_PIPELINE="4").worker()
+    calls = [worker.call(str(gate)) for _ in range(2)] + [worker.call(str(later)) for _ in range(4)]
+    # told before the handler is through
+    assert [(frame.kind, frame.call) for frame in (worker.read_any(), worker.read_any())] == [
+        (BEGUN, calls[0]),
+        (BEGUN, calls[1]),
+    ]
+    worker.send(CANCEL, calls[2])
+    worker.send(CANCEL, calls[0])
+    gate.touch()
+    frames = [worker.read_any() for _ in range(5)]
+    assert [(frame.kind, frame.call) for frame in frames] == [
+        (RESULT, calls[0]),
+        (RESULT, calls[1]),
+        (ERROR, calls[2]),
+        (BEGUN, calls[3]),
+        (BEGUN, calls[4]),
+    ]
+    assert frames[2].json["type"] == "Canceled"
 
 
 def test_a_batch_handler_gets_a_context_for_each_payload(sidecar: FakeSidecar) -> None:
