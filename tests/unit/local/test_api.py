@@ -50,6 +50,7 @@ class Served:
     client: httpx.AsyncClient
     mesh: FakeMesh
     server: ApiServer
+    store: TaskStore
 
     async def create(self, **body: object) -> str:
         answer = await self.client.post("/api/v1/mesh/?actor=resize", json={"payload": None} | body)
@@ -75,7 +76,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     await server.start(create_app(store, mesh, token=server.token, body_limit=LIMIT, keepalive=0.05))
     headers = {"Authorization": f"Bearer {server.token}"}
     async with httpx.AsyncClient(base_url=server.url, headers=headers, trust_env=False) as client:
-        yield Served(client, mesh, server)
+        yield Served(client, mesh, server, store)
     await server.stop()
     await store.close()
 
@@ -268,6 +269,32 @@ async def test_a_watcher_who_comes_back_gets_only_what_is_new(served: Served) ->
 
 async def test_events_of_a_task_nobody_knows_are_404(served: Served) -> None:
     assert (await served.client.get("/api/v1/mesh/nobody/events")).status_code == 404
+
+
+async def test_watchers_are_told_that_the_server_stops_and_of_an_end_that_came_before(served: Served) -> None:
+    open_id, ended_id = await served.create(), await served.create()
+
+    begun = asyncio.Semaphore(0)
+
+    async def seen(task_id: str) -> list[tuple[str, Any]]:
+        found = []
+        async for kind, data in read_events(served, task_id):
+            if kind != "comment":
+                found.append((kind, data))
+            begun.release()
+        return found
+
+    async with asyncio.timeout(10):
+        watching = asyncio.gather(seen(open_id), seen(ended_id))
+        for _ in range(4):
+            await begun.acquire()
+        await served.report(ended_id, "succeeded", actor="x-sink", reason="Completed")
+        served.store.stop_watching()
+        open_seen, ended_seen = await watching
+        late = await seen(open_id)
+    assert open_seen[-1] == ("stopping", {"id": open_id, "status": "pending"})
+    assert (ended_seen[-1][0], ended_seen[-1][1]["status"]) == ("status", "succeeded")
+    assert [kind for kind, _ in late] == ["status", "stopping"]
 
 
 async def test_what_is_listed_can_be_filtered_and_paged(served: Served) -> None:

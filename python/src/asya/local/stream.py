@@ -21,7 +21,8 @@ async def task_events(store: TaskStore, task_id: str, *, after: int, keepalive: 
     """Yield the present status, the events the log holds after number `after`, then news as they come.
 
     A comment is sent after `keepalive` seconds of silence. The stream ends after the final status, which is held back a
-    moment for events that were emitted before it and are still on their way.
+    moment for events that were emitted before it and are still on their way; or with an event ``stopping`` when the
+    store stops watching (`TaskStore.stop_watching`).
     """
     with store.watch(task_id) as news:
         task, snapshot = await store.read(lambda db: (views.task(db, task_id), views.last_seq(db, task_id)))
@@ -39,11 +40,17 @@ async def task_events(store: TaskStore, task_id: str, *, after: int, keepalive: 
             if events:
                 continue
             task = await store.read(lambda db: views.task(db, task_id))
-            if not await _wait(news, _STRAGGLERS_SECONDS if task.status in FINAL else keepalive):
-                if task.status in FINAL:
-                    yield _present(task, seq)
-                    return
-                yield b": still here\n\n"
+            ended = task.status in FINAL
+            # The end of watching is news as well: then there is one more look, and no more waiting.
+            if not store.stopping and await _wait(news, _STRAGGLERS_SECONDS if ended else keepalive):
+                continue
+            if ended:
+                yield _present(task, seq)
+                return
+            if store.stopping:
+                yield _event("stopping", Raw(msgspec.json.encode({"id": task.id, "status": task.status})), seq)
+                return
+            yield b": still here\n\n"
 
 
 async def _wait(news: asyncio.Event, seconds: float) -> bool:

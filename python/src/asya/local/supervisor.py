@@ -111,6 +111,8 @@ class Supervisor:
             stack.push_async_callback(store.close)
             server = ApiServer(self._options.port)
             stack.push_async_callback(server.stop)
+            # Before the server stops: a stream that is cut would be an error on both of its ends.
+            stack.callback(store.stop_watching)
             http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
             record = stack.enter_context(StatusRecord(self._state.status))
             await self._serve(store, server, http, record)

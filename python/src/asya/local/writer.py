@@ -40,6 +40,7 @@ class TaskStore:
         self._waiting: list[_Job] = []
         self._flusher: asyncio.Task[None] | None = None
         self._watchers: dict[str, set[asyncio.Event]] = {}
+        self.stopping = False
 
     def change(self, work: Callable[[Tasks], list[str]]) -> asyncio.Future[list[str]]:
         """Run `work` in the next transaction; gives the ids of the tasks that have news.
@@ -68,6 +69,13 @@ class TaskStore:
             watchers.discard(news)
             if not watchers:
                 del self._watchers[task_id]
+
+    def stop_watching(self) -> None:
+        """Wake everybody who watches a task, now and from now on; `stopping` tells them why."""
+        self.stopping = True
+        for watchers in self._watchers.values():
+            for news in watchers:
+                news.set()
 
     async def close(self) -> None:
         """Finish what was asked for and close the file. Idempotent."""
