@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from tests.support.up import Up, actor, run, up
+from tests.support.up import Up, actor, asya, environment, run, up
 
 SEEDS = Path(__file__).parents[1] / "fixtures" / "seeds"
 pytestmark = pytest.mark.slow
@@ -143,6 +143,47 @@ def test_ctrl_c_lets_a_running_call_finish(tmp_path: Path) -> None:
     with up(tmp_path / "mesh", tmp_path / "state", "--exit-when-idle") as mesh:
         assert mesh.process.wait(30) == 0, mesh.said()
         assert "1 succeeded" in mesh.said()
+
+
+def test_a_sender_that_waits_learns_that_asya_up_stops(tmp_path: Path) -> None:
+    actor(tmp_path / "mesh", "one", SHOUT, scaling={"minReplicaCount": 1})
+    actor(tmp_path / "mesh", "dead", "import no_such_module\n")
+    command = [asya(), "send", "dead", "1", "--id", "left", "--wait", "--state", str(tmp_path / "state")]
+    with up(tmp_path / "mesh", tmp_path / "state") as mesh:
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment()) as sender:
+            # The word about the queue comes while the stream of events is open.
+            assert sender.stderr is not None
+            mesh.until(lambda: mesh.http.get("/api/v1/mesh/left").status_code == 200, "task")
+            mesh.until(lambda: mesh.actors()["dead"]["reason"], "a reason")
+            assert "no_such_module" in sender.stderr.readline()
+            assert mesh.stop() == 0, mesh.said()
+            stdout, stderr = sender.communicate(timeout=10)
+        said = mesh.said()
+    assert (sender.returncode, stdout) == (1, "")
+    assert stderr == "error: `asya up` is stopping; task left goes on at its next start: asya trace left\n"
+    assert "Traceback" not in said
+    assert "ASGI" not in said
+
+
+def test_ctrl_c_while_waiting_says_how_to_go_on_and_the_trace_where_it_waits(tmp_path: Path) -> None:
+    actor(tmp_path / "mesh", "dead", "import no_such_module\n")
+    state = str(tmp_path / "state")
+    command = [asya(), "send", "dead", "1", "--id", "left", "--wait", "--state", state]
+    with up(tmp_path / "mesh", tmp_path / "state") as mesh:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+        ) as sender:
+            assert sender.stderr is not None
+            assert sender.stderr.readline().startswith("left waits in the queue of dead; dead cannot work: ")
+            sender.send_signal(signal.SIGINT)
+            stdout, stderr = sender.communicate(timeout=10)
+        traced = run("trace", "left", "--state", state).stdout.splitlines()
+        assert mesh.task("left")["status"] == "pending"
+    assert (sender.returncode, stdout) == (130, "")
+    assert stderr.strip() == "left goes on; asya trace left / asya cancel left"
+    assert float(traced[0].split()[2]) >= 2
+    assert "waits in the queue of dead for " in traced[1]
 
 
 def test_a_second_ctrl_c_ends_everything_at_once(tmp_path: Path) -> None:

@@ -76,7 +76,11 @@ class Client:
         self._request("DELETE", f"/api/v1/mesh/{quote(task_id, safe='')}")
 
     def events(self, task_id: str) -> Iterator[tuple[str, Any]]:
-        """Yield (kind, data) of a task's events until the final one."""
+        """Yield (kind, data) of a task's events until the final one.
+
+        Raises:
+            AsyaError: `asya up` stopped before there was one; the message says how to go on.
+        """
         kind = ""
         path = f"/api/v1/mesh/{quote(task_id, safe='')}/events"
         try:
@@ -88,10 +92,13 @@ class Client:
                     name, _, value = line.partition(": ")
                     if name == "event":
                         kind = value
+                    elif name == "data" and kind == "stopping":
+                        goes_on = f"task {task_id} goes on at its next start"
+                        raise AsyaError(f"`asya up` is stopping; {goes_on}: asya trace {task_id}")
                     elif name == "data":
                         yield kind, json.loads(value)
         except httpx.HTTPError as error:
-            raise self._lost(error) from None
+            raise AsyaError(f"{self._lost(error)}; what became of task {task_id}: asya trace {task_id}") from None
 
     def close(self) -> None:
         """Close the connections."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import click
 
 from asya.cli.client import Client
-from asya.cli.shared import print_json
+from asya.cli.shared import EXIT_INTERRUPTED, print_json
+from asya.cli.waiting import tells_what_holds_up
 
 _LOOK_SECONDS = 0.1
+_NAMED = 5
 _ENDS = frozenset({"succeeded", "failed", "canceled", "paused"})
 
 
@@ -23,17 +28,33 @@ def wait_for(
     `show_events` prints what the handlers emit meanwhile, one JSON value a line (``{"event": "fly", "data": ...}`` with
     `as_json`).
     """
-    for kind, data in client.events(task_id):
-        if kind == "fly" and show_events:
-            shown = {"event": "fly", "data": data} if as_json else data
-            click.echo(json.dumps(shown, ensure_ascii=False))
-        if kind == "status" and data["status"] == "paused":
-            break  # it may stay so for days
+    with tells_what_holds_up(client, task_id, as_json=as_json):
+        for kind, data in client.events(task_id):
+            if kind == "fly" and show_events:
+                shown = {"event": "fly", "data": data} if as_json else data
+                click.echo(json.dumps(shown, ensure_ascii=False))
+            if kind == "status" and data["status"] == "paused":
+                break  # it may stay so for days
     task = client.task(task_id)
     while everything and task["children"]["open"]:
         time.sleep(_LOOK_SECONDS)
         task = client.task(task_id)
     return task
+
+
+@contextlib.contextmanager
+def tells_what_goes_on(*task_ids: str) -> Iterator[None]:
+    """Turn Ctrl-C while waiting into a word about what goes on without us, and exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if len(task_ids) == 1:
+            text = f"{task_ids[0]} goes on; asya trace {task_ids[0]} / asya cancel {task_ids[0]}"
+        else:
+            ids = ", ".join(task_ids[:_NAMED]) + (", …" if len(task_ids) > _NAMED else "")
+            text = f"what has not ended of {len(task_ids)} tasks goes on ({ids}); asya trace ID / asya cancel ID"
+        click.echo(f"\n{text}", err=True)
+        sys.exit(EXIT_INTERRUPTED)
 
 
 def has_ended(task: dict[str, Any], *, everything: bool) -> bool:
@@ -46,7 +67,7 @@ def show_outcome(task: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(task)
         return
-    if task["result"] is not None:
+    if task["status"] == "succeeded" and task["result"] is not None:
         click.echo(json.dumps(task["result"], ensure_ascii=False, indent=2))
     click.echo(describe(task), err=True)
     traceback = (task["error"] or {}).get("traceback")

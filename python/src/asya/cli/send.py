@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from asya.cli.client import Client
-from asya.cli.outcome import show_outcome, wait_for
+from asya.cli.outcome import show_outcome, tells_what_goes_on, wait_for
 from asya.cli.sending import NewMessage, read_payload, read_payloads, send_many
 from asya.cli.shared import EXIT_NOT_SUCCEEDED, output_option, print_json, state_option, tells_errors
 from asya.errors import PolicyError
@@ -72,7 +72,7 @@ def command(
     """Send a message to an actor, and wait for its outcome if asked to.
 
     PAYLOAD is JSON, @FILE, or - for standard input. Without --wait the task's id is printed. With it the result goes
-    to standard output as JSON, and how it ended to standard error.
+    to standard output as JSON, if it succeeded, and how it ended to standard error.
 
     \b
     Examples:
@@ -83,10 +83,11 @@ def command(
 
     \b
     Exit status:
-      0  sent; with --wait or --stream: succeeded, all of them
-      1  not sent, or the outcome could not be learnt
-      2  wrong usage
-      3  a task failed, was canceled or is paused
+      0    sent; with --wait or --stream: succeeded, all of them
+      1    not sent, or the outcome could not be learnt
+      2    wrong usage
+      3    a task failed, was canceled or is paused
+      130  Ctrl-C while waiting; what was sent goes on
     """  # noqa: D301  click reads the real character
     given = [value for value in (payload, payload_option, many) if value is not None]
     if len(given) != 1:
@@ -110,7 +111,8 @@ def command(
         if not waits:
             print_json({"id": created}) if output == "json" else click.echo(created)
             return
-        task = wait_for(client, created, everything=wait_all, show_events=stream, as_json=output == "json")
+        with tells_what_goes_on(created):
+            task = wait_for(client, created, everything=wait_all, show_events=stream, as_json=output == "json")
         show_outcome(task, as_json=output == "json")
     succeeded = task["status"] == "succeeded" and not (wait_all and _children_missing(task))
     sys.exit(0 if succeeded else EXIT_NOT_SUCCEEDED)

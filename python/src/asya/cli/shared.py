@@ -18,6 +18,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 EXIT_ERROR = 1
 EXIT_NOT_SUCCEEDED = 3
+EXIT_INTERRUPTED = 130
 
 
 def output_option(command: F) -> F:

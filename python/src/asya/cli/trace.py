@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import click
 
 from asya.cli.client import Client
 from asya.cli.shared import output_option, print_json, state_option, tells_errors
+from asya.cli.waiting import place
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -26,7 +28,8 @@ def command(task_id: str, state: Path, output: str) -> None:
     """Show every hop of a task and of what it fanned out into.
 
     For each hop: seconds since the task began, actor, attempt, how long the call took, what became of it (the id of
-    the row in the truth table), where the result went, and the error of a failed attempt.
+    the row in the truth table), where the result went, and the error of a failed attempt. A task that goes on shows
+    its age, and the queue it waits in.
 
     Exit status: 0 shown, 1 there is no such task or no `asya up`, 2 wrong usage.
     """
@@ -48,12 +51,17 @@ def _tree(trace: dict[str, Any], start: float, parent: Tree | None = None) -> Tr
     head.append(f"  {trace['status']}", style=_STYLES.get(trace["status"], "cyan"))
     if trace["reason"]:
         head.append(f" ({trace['reason']})")
-    head.append(f"  {_seconds(trace['updated_at']) - _seconds(trace['created_at']):.2f} s", style="dim")
+    is_open = trace["status"] in ("pending", "running")
+    until = time.time() if is_open else _seconds(trace["updated_at"])
+    head.append(f"  {until - _seconds(trace['created_at']):.2f} s", style="dim")
     tree = Tree(head) if parent is None else parent.add(head)
     for hop in trace["hops"]:
         node = tree.add(Text.assemble(*_hop(hop, start)))
         if hop["error"]:
             node.add(Text(_error(hop["error"]), style="red"))
+    if found := place(trace):
+        what = f"waits in the queue of {found.actor}" if found.delay is None else f"waits for a retry at {found.actor}"
+        tree.add(Text(f"{what} for {time.time() - _seconds(found.since):.2f} s", style="cyan"))
     if trace["error"] and not any(hop["error"] for hop in trace["hops"]):
         tree.add(Text(_error(trace["error"]), style="red"))
     for child in trace["children"]:
