@@ -46,6 +46,7 @@ RESTART_DELAY, RESTART_DELAY_CAP, SHORT_LIFE = 0.5, 30.0, 10.0
 ORPHAN_SECONDS = 5.0
 AWAY_WARNING_SECONDS = 10.0
 STOP_SECONDS = 30.0
+GRACE_SECONDS = 2.0
 MESSAGE_LIMIT, TRACEBACK_LIMIT = 8_000, 16_000
 READ_BYTES, READ_BYTES_CAP = 65_536, 1_048_576
 # A call longer than this is followed by a look at the socket, so that CANCEL reaches calls that wait behind it.
@@ -1124,8 +1125,10 @@ def obey(message: Message, value: Any, fly: Callable[[Any], None]) -> Any:
 class Control:
     """A worker's pipe to its supervisor. It says what state it is in; the end of the pipe is the order to stop."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, watch: Optional[select.epoll]) -> None:
         self._socket = sock
+        self._watch = watch
+        self._pid = os.getpid()
         self._stopping = False
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
@@ -1134,8 +1137,37 @@ class Control:
         """Return the descriptor that becomes readable when the worker is to stop."""
         return self._socket.fileno()
 
+    def end_if_forked(self) -> None:
+        """End a child that a handler forked and that came back from the handler: it must not be a second worker."""
+        if os.getpid() != self._pid:
+            for stream in (sys.stdout, sys.stderr):
+                try:
+                    stream.flush()
+                except Exception:
+                    pass
+            os._exit(0)
+
+    def linked(self, sock: Any, limit: Optional[float]) -> None:
+        """Have the supervisor watch this link to the sidecar, over which a call may take `limit` seconds.
+
+        `watch` was made by the supervisor and is shared with it. It does not keep the link open, and forgets it when
+        this process closes it: it tells the supervisor of links that have ended without this process having noticed.
+        """
+        if self._watch is not None:
+            self._watch.register(sock.fileno(), 0)
+        self.say("linked", limit=limit)
+
+    def unlinked(self, sock: Any) -> None:
+        """Have the supervisor watch this link no more, even if a process that was forked still holds it open."""
+        try:
+            if self._watch is not None:
+                self._watch.unregister(sock.fileno())
+        except (OSError, ValueError):
+            pass  # it was never watched, or is closed
+
     def say(self, state: str, **fields: Any) -> None:
-        """Report "ready", "failed" or "stopping"."""
+        """Report "ready", "linked", "failed" or "stopping"."""
+        self.end_if_forked()
         self._stopping = state == "stopping"
         try:
             self._socket.sendall(json.dumps({"state": state, **fields}).encode() + b"\n")
@@ -1149,14 +1181,12 @@ class Control:
         """
         import fcntl
 
-        own = os.getpid()
-
         def orphaned(*_: Any) -> None:
-            if os.getpid() == own and self.stopped(0):
+            if os.getpid() == self._pid and self.stopped(0):
                 _thread.start_new_thread(self._end_with_link, ())
 
         signal.signal(signal.SIGIO, orphaned)
-        fcntl.fcntl(self._socket, fcntl.F_SETOWN, own)
+        fcntl.fcntl(self._socket, fcntl.F_SETOWN, self._pid)
         fcntl.fcntl(self._socket, fcntl.F_SETFL, fcntl.fcntl(self._socket, fcntl.F_GETFL) | os.O_ASYNC)
 
     def _end_with_link(self) -> None:
@@ -1256,6 +1286,7 @@ class SyncWorker:
     # -- the link
 
     def _connect(self) -> bool:
+        self.control.end_if_forked()
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             sock.settimeout(HANDSHAKE_SECONDS)
@@ -1280,12 +1311,14 @@ class SyncWorker:
         self._poll.register(sock, select.POLLIN)
         self._poll.register(self.control, select.POLLIN)
         self._early = found[1:]
+        self.control.linked(sock, self.limits.call)
         return True
 
     def _disconnect(self) -> None:
         """Forget the link and all that came over it: the sidecar gives these calls to somebody else."""
         with self._lock:
             if self._socket is not None:
+                self.control.unlinked(self._socket)
                 self._socket.close()
             self._socket = None
         self.queue.clear()
@@ -1342,20 +1375,21 @@ class SyncWorker:
 
     def _serve(self) -> None:
         """Call the handler for whatever comes, until the link ends (OSError) or the supervisor says stop."""
-        queue, control = self.queue, self.control.fileno()
+        queue, control = self.queue, self.control
         while True:
             while queue:
                 began = time.perf_counter()
                 self.work()
+                control.end_if_forked()
                 # A result never waits for the call after it: that one may take long.
                 self.flush()
                 if time.perf_counter() - began > LONG_CALL_SECONDS and queue and self._poll.poll(0):
-                    if self.control.stopped(0):
+                    if control.stopped(0):
                         return
                     self._read()
             self.flush()
             for descriptor, _ in self._poll.poll(self.patience()):
-                if descriptor == control:
+                if descriptor == control.fileno():
                     return
                 self._read()
 
@@ -1484,6 +1518,7 @@ class BatchWorker(SyncWorker):
             if full and not self._poll.poll(0):
                 self._due = None
                 self.work()
+                self.control.end_if_forked()
             self.flush()
             for descriptor, _ in self._poll.poll(0 if full else self.patience()):
                 if descriptor == control:
@@ -1581,6 +1616,9 @@ class AsyncLink:
             for found in self._frames.feed(data):
                 if self.limits is None:
                     self.limits = _welcomed(found)
+                    # Before any call begins: it may block the loop.
+                    assert self._transport is not None
+                    self.worker.control.linked(self._transport.get_extra_info("socket"), self.limits.call)
                     self.welcomed.set_result(None)
                 else:
                     self._take(*found)
@@ -1604,6 +1642,9 @@ class AsyncLink:
 
     def connection_lost(self, _: Optional[Exception]) -> None:
         """Cancel what runs: nobody waits for it any more."""
+        self.worker.control.end_if_forked()
+        if self._transport is not None:
+            self.worker.control.unlinked(self._transport.get_extra_info("socket"))
         self._transport = None
         self.resume_writing()
         for task in self.calls.values():
@@ -1696,6 +1737,7 @@ class AsyncLink:
         except BaseException as error:
             asked = call in self._canceled and _is(error, "asyncio", "CancelledError")
             answer = error_frame(call, Canceled("cancelled by the sidecar") if asked else error)
+        self.worker.control.end_if_forked()
         self._begun.discard(call)
         self._canceled.discard(call)
         del self.calls[call]
@@ -1770,13 +1812,22 @@ class AsyncWorker:
                 continue
             delay = CONNECT_DELAY
             await self.asyncio.wait([stop, link.lost], return_when=self.asyncio.FIRST_COMPLETED)
-            tasks = list(link.calls.values())
-            if tasks:
-                await self.asyncio.wait(tasks)
+            await self._finish(link)
             link.close()
         self.loop.remove_reader(self.control.fileno())
         self.control.say("stopping")
         await self._hook("stop")
+
+    async def _finish(self, link: AsyncLink) -> None:
+        """Wait for the calls that run: as long as the sidecar does, and then for a grace."""
+        while link.calls and not link.lost.done():
+            running = [*link.calls.values(), link.lost]
+            await self.asyncio.wait(running, return_when=self.asyncio.FIRST_COMPLETED)
+        if link.calls:
+            _, stuck = await self.asyncio.wait(list(link.calls.values()), timeout=GRACE_SECONDS)
+            if stuck:
+                log.error("calls of a lost link go on though they were cancelled; ending the process", calls=len(stuck))
+                os._exit(1)
 
     @staticmethod
     def _order(stop: asyncio.Future[None]) -> None:
@@ -1784,6 +1835,7 @@ class AsyncWorker:
             stop.set_result(None)
 
     async def _connect(self) -> Optional[AsyncLink]:
+        self.control.end_if_forked()
         link = AsyncLink(self)
         try:
             # Any object with a protocol's methods will do; the class itself is not imported for it.
@@ -1807,9 +1859,9 @@ class AsyncWorker:
             raise self.handler.hook_failed(name, error) from error
 
 
-def work(settings: Settings, sock: socket.socket) -> int:
+def work(settings: Settings, sock: socket.socket, watch: Optional[select.epoll]) -> int:
     """Be a worker; return the exit status."""
-    control = Control(sock)
+    control = Control(sock, watch)
     control.end_with_supervisor()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -1882,6 +1934,11 @@ class Slot:
         self.short_lives = 0
         self.replaced = False
         self.kill_at: Optional[float] = None
+        self.watch: Optional[select.epoll] = None
+        """Readable while the worker holds a link to the sidecar that has ended (`Control.linked`)."""
+        self.limit: Optional[float] = None
+        self.hung_at: Optional[float] = None
+        """When a worker that has not noticed the end of its link counts as hung (monotonic)."""
         self._said = b""
 
     def listen(self) -> None:
@@ -1904,14 +1961,21 @@ class Slot:
     def _heard(self, said: Dict[str, Any]) -> None:
         if said["state"] == "ready":
             self.ready = True
+        elif said["state"] == "linked":
+            self.limit, self.hung_at = said["limit"], None
         elif said["state"] == "failed":
             self.failure = said["error"]
         elif self.kill_at is None:
             self.kill_at = time.monotonic() + STOP_SECONDS
 
-    def begin(self, pid: int, control: socket.socket, now: float) -> None:
+    def hangs(self) -> bool:
+        """Tell whether the worker holds a link that has ended, which it would close if it were not in a call."""
+        return self.watch is not None and bool(self.watch.poll(0))
+
+    def begin(self, pid: int, control: socket.socket, watch: Optional[select.epoll], now: float) -> None:
         """Note the new worker."""
         self.pid, self.control, self.started, self.due = pid, control, now, None
+        self.watch, self.limit, self.hung_at = watch, None, None
         self.ready, self.failure, self.replaced, self.kill_at, self._said = False, None, False, None, b""
 
     def died(self, now: float) -> None:
@@ -1920,7 +1984,10 @@ class Slot:
         if self.control is not None:
             self.control.close()
             self.control = None
-        self.pid = 0
+        if self.watch is not None:
+            self.watch.close()
+            self.watch = None
+        self.pid, self.hung_at = 0, None
         if self.replaced:
             self.due = now
             return
@@ -1934,9 +2001,10 @@ class Slot:
 class BecomeWorker(BaseException):
     """Raised in a process just forked, so that it leaves the supervisor's loop."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, watch: Optional[select.epoll]) -> None:
         super().__init__()
         self.control = control
+        self.watch = watch
 
 
 class Supervisor:
@@ -2001,8 +2069,14 @@ class Supervisor:
         talkers = {slot.control.fileno(): slot for slot in self.slots if slot.control is not None}
         for descriptor in talkers:
             poll.register(descriptor, select.POLLIN)
+        watched: Dict[int, Slot] = {}
+        for slot in self.slots:
+            if slot.watch is not None and slot.limit is not None and slot.hung_at is None:
+                watched[slot.watch.fileno()] = slot
+                poll.register(slot.watch, select.POLLIN)
         times = [slot.due for slot in self.slots if slot.due is not None and not self._stopping]
         times += [slot.kill_at for slot in self.slots if slot.kill_at is not None and slot.pid]
+        times += [slot.hung_at for slot in self.slots if slot.hung_at is not None]
         if self._link is None:
             times.append(self._connect_at)
         if self._draining and not self._welcomed and not self._stopping:
@@ -2013,6 +2087,9 @@ class Supervisor:
                 self._wake_read.recv(4096)
             elif descriptor in talkers:
                 talkers[descriptor].listen()
+            elif descriptor in watched:
+                slot = watched[descriptor]
+                slot.hung_at = time.monotonic() + (slot.limit or 0.0) + GRACE_SECONDS
             elif self._link is not None and descriptor == self._link.fileno():
                 self._converse()
         if self._failure is not None and all(slot.ready for slot in self.slots):
@@ -2027,6 +2104,7 @@ class Supervisor:
 
     def _start(self, slot: Slot, now: float) -> None:
         ours, theirs = socket.socketpair()
+        watch = select.epoll() if hasattr(select, "epoll") else None  # Linux has it
         signals = (signal.SIGTERM, signal.SIGINT)
         # Blocked until the child has handlers of its own: ours would note the signal in the wrong process.
         signal.pthread_sigmask(signal.SIG_BLOCK, signals)
@@ -2039,14 +2117,16 @@ class Supervisor:
             self._become_worker(ours)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
         if pid == 0:
-            raise BecomeWorker(theirs)
+            raise BecomeWorker(theirs, watch)
         theirs.close()
         if pid == -1:
             ours.close()
+            if watch is not None:
+                watch.close()
             slot.due = now + RESTART_DELAY_CAP
             return
         ours.setblocking(False)
-        slot.begin(pid, ours, now)
+        slot.begin(pid, ours, watch, now)
 
     def _become_worker(self, control: socket.socket) -> None:
         """Close, in the new process, what belongs to the supervisor."""
@@ -2062,6 +2142,8 @@ class Supervisor:
             # Another worker's pipe, kept open here, would hide the supervisor's death from that worker.
             if slot.control is not None:
                 slot.control.close()
+            if slot.watch is not None:
+                slot.watch.close()
 
     def _reap(self, now: float) -> None:
         """Collect every child that has ended; as process 1 also those that lost their parents."""
@@ -2111,6 +2193,12 @@ class Supervisor:
                 log.warning("a worker did not stop in time; killing it", worker=slot.pid)
                 slot.kill_at = None
                 _kill(slot.pid)
+            if slot.hung_at is not None and slot.hung_at <= now:
+                slot.hung_at = None
+                if slot.hangs():
+                    log.warning("a worker hangs in a call and has lost the sidecar; killing it", worker=slot.pid)
+                    slot.replaced = True
+                    _kill(slot.pid)
 
     def _replace(self, pid: Any) -> None:
         for slot in self.slots:
@@ -2254,8 +2342,8 @@ def main() -> int:
     try:
         return Supervisor(settings).run()
     except BecomeWorker as child:
-        control = child.control
-    return work(settings, control)
+        control, watch = child.control, child.watch
+    return work(settings, control, watch)
 
 
 if __name__ == "__main__":

@@ -125,6 +125,7 @@ class FakeSidecar:
 
     folder: Path
     python: str = sys.executable
+    program: tuple[str, ...] = (str(RUNTIME),)
     environ: dict[str, str] = field(default_factory=dict)
     welcome: dict[str, Any] = field(default_factory=lambda: {"protocol": 1, "max_frame": 1 << 24, "timeout": 60})
     workers: list[Connection] = field(default_factory=list)
@@ -181,7 +182,7 @@ class FakeSidecar:
         }
         with (self.folder / "stdout").open("wb") as out, (self.folder / "stderr").open("wb") as err:
             self.process = subprocess.Popen(
-                [self.python, str(RUNTIME)],
+                [self.python, *self.program],
                 env=variables,
                 stdout=out,
                 stderr=err,

@@ -304,6 +304,77 @@ def test_a_hung_worker_without_supervisor_ends_when_its_link_does(sidecar: FakeS
 # -- the link
 
 
+STUCK = """
+import asyncio, re, time
+def sync(payload):
+    print("in", flush=True)
+    while True: time.sleep(1000)
+def batch(payloads): sync(payloads)
+def without_the_interpreter(payload):
+    print("in", flush=True)
+    re.match("(a+)+$", "a" * 60 + "b")
+async def blocking(payload): sync(payload)
+async def stubborn(payload):
+    print("in", flush=True)
+    while True:
+        try: await asyncio.sleep(1000)
+        except asyncio.CancelledError: pass
+"""
+
+
+@pytest.mark.parametrize("handler", ["sync", "batch", "without_the_interpreter", "blocking", "stubborn"])
+def test_a_worker_that_hangs_when_its_link_is_lost_is_replaced(sidecar: FakeSidecar, handler: str) -> None:
+    sidecar.welcome["timeout"] = 0.5
+    environ = {"ASYA_BATCH_SIZE": "2", "ASYA_BATCH_WAIT": "1ms"} if handler == "batch" else {}
+    worker = sidecar.start(STUCK, f"handler.{handler}", **environ).worker()
+    sidecar.the_supervisor()
+    worker.call(1)
+    sidecar.wait_for_output("in\n")
+    # only this link: the supervisor's is up
+    worker.close()
+    assert sidecar.worker().hello["pid"] != worker.hello["pid"]
+
+
+@pytest.mark.parametrize("code", [ECHO, "async " + ECHO])
+def test_a_worker_that_waits_for_the_sidecar_does_not_hang(sidecar: FakeSidecar, code: str) -> None:
+    sidecar.welcome["timeout"] = 0.1
+    worker = sidecar.start(code).worker()
+    assert worker.result(1) == 1
+    sidecar.hang_up()
+    # longer than the limit and the grace
+    time.sleep(3)
+    sidecar.listen()
+    again = sidecar.worker()
+    assert again.hello["pid"] == worker.hello["pid"]
+    assert again.result(1) == 1
+
+
+@pytest.mark.parametrize("declaration", ["def", "async def"])
+@pytest.mark.parametrize("end", ["return payload", "raise SystemExit", "batch"])
+def test_a_child_that_comes_back_from_the_handler_ends(sidecar: FakeSidecar, declaration: str, end: str) -> None:
+    code = f"""
+import os
+{declaration} process(payload):
+    child = os.fork()
+    if child == 0:
+        print("child", end="")
+        {end if end != "batch" else "return payload"}
+    print(os.waitpid(child, 0)[1])
+    return payload
+"""
+    environ = {"ASYA_BATCH_SIZE": "2", "ASYA_BATCH_WAIT": "1ms"} if end == "batch" else {}
+    worker = sidecar.start(code, **environ).worker()
+    assert [worker.result(n) for n in range(3)] == [0, 1, 2]
+    assert sidecar.stdout == "child0\n" * 3
+    # nobody else has come in the meantime
+    assert len(sidecar.workers) == 1
+    assert sidecar.done() == 0
+    assert sidecar.listener is not None
+    sidecar.listener.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        sidecar.listener.accept()
+
+
 def test_ping_is_answered(sidecar: FakeSidecar) -> None:
     worker = sidecar.start(HANG).worker()
     for connection in (worker, sidecar.the_supervisor()):
@@ -429,6 +500,19 @@ def test_done_while_the_handler_loads_does_not_wait(sidecar: FakeSidecar) -> Non
     sidecar.start("import time\nprint('loading', flush=True)\ntime.sleep(1000)")
     sidecar.wait_for_output("loading\n")
     assert sidecar.done() == 0
+
+
+@pytest.mark.parametrize("handler", ["sync", "blocking", "stubborn"])
+def test_done_ends_a_worker_that_does_not(sidecar: FakeSidecar, handler: str) -> None:
+    # the runtime itself, with less patience
+    start = f"import sys; sys.path.insert(0, {str(RUNTIME.parent)!r}); import asya_runtime as r; r.STOP_SECONDS = 0.5"
+    sidecar.program = ("-c", start + "; sys.exit(r.main())")
+    worker = sidecar.start(STUCK, f"handler.{handler}").worker()
+    worker.call(1)
+    sidecar.wait_for_output("in\n")
+    assert sidecar.done() == 0
+    sidecar.wait_for_log("did not stop in time")
+    assert gone(worker)
 
 
 def test_a_stop_hook_that_fails_is_logged(sidecar: FakeSidecar) -> None:
