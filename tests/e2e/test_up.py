@@ -123,6 +123,20 @@ def test_idle_ends_with_0_when_all_succeeded_and_3_when_a_task_failed(tmp_path: 
         assert not (tmp_path / "state" / "api.json").exists()
 
 
+def test_what_failed_prints_no_result_and_many_results_are_one_line_each(tmp_path: Path) -> None:
+    actor(tmp_path / "mesh", "picky", "def handle(payload):\n    return [1 / payload, 'ü']\n")
+    state = str(tmp_path / "state")
+    with up(tmp_path / "mesh", tmp_path / "state"):
+        failed = run("send", "picky", "0", "--wait", "--state", state)
+        assert (failed.returncode, failed.stdout, "ZeroDivisionError" in failed.stderr) == (3, "", True)
+        as_json = json.loads(run("send", "picky", "0", "--wait", "--state", state, "-o", "json").stdout)
+        assert (as_json["status"], as_json["result"]) == ("failed", None)
+        many = run("send", "picky", "--many", "-", "--wait", "--state", state, stdin="1\n0\n2\n")
+        assert (many.returncode, many.stdout) == (3, '[1.0,"ü"]\nnull\n[0.5,"ü"]\n')
+        assert "ZeroDivisionError" in many.stderr
+        assert many.stderr.endswith("2 of 3 succeeded\n")
+
+
 def test_ctrl_c_lets_a_running_call_finish(tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     marks.mkdir()

@@ -67,7 +67,7 @@ def show_outcome(task: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(task)
         return
-    if task["status"] == "succeeded" and task["result"] is not None:
+    if task["result"] is not None:
         click.echo(json.dumps(task["result"], ensure_ascii=False, indent=2))
     click.echo(describe(task), err=True)
     traceback = (task["error"] or {}).get("traceback")

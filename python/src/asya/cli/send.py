@@ -72,7 +72,8 @@ def command(
     """Send a message to an actor, and wait for its outcome if asked to.
 
     PAYLOAD is JSON, @FILE, or - for standard input. Without --wait the task's id is printed. With it the result goes
-    to standard output as JSON, if it succeeded, and how it ended to standard error.
+    to standard output as JSON, if it succeeded, and how it ended to standard error. With --many each line of output
+    is the result of the same line of FILE, null where it failed; why it failed goes to standard error.
 
     \b
     Examples:

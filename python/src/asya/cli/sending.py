@@ -14,7 +14,7 @@ import click
 import msgspec
 
 from asya.cli.client import Client
-from asya.cli.outcome import describe, has_ended
+from asya.cli.outcome import describe, has_ended, tells_what_goes_on
 from asya.cli.shared import print_json
 from asya.errors import AsyaError
 
@@ -72,7 +72,10 @@ def read_payloads(file: str) -> list[msgspec.Raw]:
 def send_many(
     client: Client, message: NewMessage, payloads: Sequence[msgspec.Raw], *, wait: bool, everything: bool, as_json: bool
 ) -> bool:
-    """Send a message for each payload; print ids, or with `wait` outcomes, in the order of the payloads.
+    """Send a message for each payload; print ids, or with `wait` results, in the order of the payloads.
+
+    As text each result is one line of JSON, and ``null`` for what did not succeed: so line n belongs to payload n.
+    How it ended goes to standard error then.
 
     Returns whether all succeeded; without `wait` it is True when all were sent.
     """
@@ -89,10 +92,13 @@ def send_many(
             return True
         step = progress.add_task("ended", total=len(ids))
         tasks = []
-        for task in _outcomes(client, ids, everything=everything):
-            tasks.append(task)
-            progress.advance(step)
-            print_json(task) if as_json else click.echo(describe(task))
+        with tells_what_goes_on(*ids):
+            for task in _outcomes(client, ids, everything=everything):
+                tasks.append(task)
+                progress.advance(step)
+                print_json(task if as_json else task["result"])
+                if not as_json and task["status"] != "succeeded":
+                    click.echo(describe(task), err=True)
     ended = [task["status"] == "succeeded" and not task["children"]["failed"] for task in tasks]
     if not as_json:
         click.echo(f"{sum(ended)} of {len(ended)} succeeded", err=True)

@@ -110,7 +110,8 @@ def _task(db: sqlite3.Connection, row: sqlite3.Row) -> Task:
         updated_at=format_time(row["updated_at"]),
         deadline_at=None if row["deadline_at"] is None else format_time(row["deadline_at"]),
         progress=row["progress"],
-        result=_raw(row["result"]),
+        # The final report of a failure carries the payload its call was given: no result, whoever asks.
+        result=_raw(row["result"]) if row["status"] == "succeeded" else None,
         error=_raw(row["error"]),
         reason=row["reason"],
         partial=row["partial"],
