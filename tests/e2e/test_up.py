@@ -123,6 +123,22 @@ def test_idle_ends_with_0_when_all_succeeded_and_3_when_a_task_failed(tmp_path: 
         assert not (tmp_path / "state" / "api.json").exists()
 
 
+def test_a_command_waits_for_an_asya_up_that_is_starting(tmp_path: Path) -> None:
+    actor(tmp_path / "mesh", "shout", SHOUT)
+    state = tmp_path / "state"
+    command = [asya(), "up", str(tmp_path / "mesh"), "--state", str(state)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment()) as process:
+        end = time.monotonic() + 30
+        while not (state / "lock").exists() or not (state / "lock").read_text():
+            assert time.monotonic() < end
+            assert process.poll() is None
+            time.sleep(0.005)
+        sent = run("send", "shout", '"a"', "--wait", "--state", str(state))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    assert (sent.returncode, sent.stdout) == (0, '"A"\n'), sent.stderr
+
+
 def test_what_failed_prints_no_result_and_many_results_are_one_line_each(tmp_path: Path) -> None:
     actor(tmp_path / "mesh", "picky", "def handle(payload):\n    return [1 / payload, 'ü']\n")
     state = str(tmp_path / "state")

@@ -1,6 +1,7 @@
 """Options, input and errors of the commands, without a mesh."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,23 @@ def test_an_address_nobody_answers_at_is_no_mesh(tmp_path: Path) -> None:
     (tmp_path / "api.json").write_text('{"url": "http://127.0.0.1:1", "token": "t"}')
     asked = run("ps", "--state", str(tmp_path))
     assert (asked.exit_code, "no `asya up` is running" in asked.stderr) == (1, True)
+
+
+def test_an_asya_up_that_does_not_get_ready_is_waited_for_within_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asya.cli.client._START_SECONDS", 0.2)
+    (tmp_path / "lock").write_text(f"{os.getpid()}\n")
+    asked = run("ps", "--state", str(tmp_path))
+    assert (asked.exit_code, f"(pid {os.getpid()}) is not ready" in asked.stderr) == (1, True), asked.stderr
+
+
+def test_a_dead_asya_up_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asya.cli.client._START_SECONDS", 600)
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    (tmp_path / "lock").write_text(f"{ended.pid}\n")
+    assert "no `asya up` is running" in run("ps", "--state", str(tmp_path)).stderr
 
 
 @pytest.mark.parametrize(

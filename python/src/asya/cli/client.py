@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +15,8 @@ import httpx
 
 from asya.errors import AsyaError
 
-_ADDRESS_FILE = "api.json"
+_ADDRESS_FILE, _LOCK_FILE = "api.json", "lock"
+_START_SECONDS, _LOOK_SECONDS = 5.0, 0.05
 _SECONDS = 30.0
 # The stream is silent between events, but not for longer than the server's comments are apart.
 _STREAM_SECONDS = 60.0
@@ -33,19 +36,13 @@ class Client:
     """Requests to the `asya up` whose state folder is `state`."""
 
     def __init__(self, state: Path) -> None:
-        """Find the address.
+        """Find the address; of an `asya up` that is just starting there, wait for it a few seconds.
 
         Raises:
-            AsyaError: No `asya up` runs there.
+            AsyaError: No `asya up` runs there, or it does not get ready.
         """
         self._state = state
-        try:
-            address = json.loads((state / _ADDRESS_FILE).read_text(encoding="utf-8"))
-            url, token = address["url"], address["token"]
-        except FileNotFoundError:
-            raise self._nobody() from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise AsyaError(f"{state / _ADDRESS_FILE} cannot be read: {error}") from None
+        url, token = self._address()
         self._http = httpx.Client(
             base_url=url,
             headers={"Authorization": f"Bearer {token}"},
@@ -113,6 +110,37 @@ class Client:
     ) -> None:
         """Close."""
         self.close()
+
+    def _address(self) -> tuple[str, str]:
+        """Return URL and token."""
+        file = self._state / _ADDRESS_FILE
+        end = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                address = json.loads(file.read_text(encoding="utf-8"))
+                return address["url"], address["token"]
+            except FileNotFoundError:
+                owner = self._owner()
+                if owner is None:
+                    raise self._nobody() from None
+                if time.monotonic() >= end:
+                    text = f"the `asya up` on {self._state} (pid {owner}) is not ready; see what it says"
+                    raise AsyaError(text) from None
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise AsyaError(f"{file} cannot be read: {error}") from None
+            time.sleep(_LOOK_SECONDS)
+
+    def _owner(self) -> int | None:
+        """Return the pid in the state folder's lock file if there is such a process.
+
+        The lock itself is not tried: even for a moment in our hands it would be refused to an `asya up` that starts.
+        """
+        try:
+            owner = int((self._state / _LOCK_FILE).read_text(encoding="ascii"))
+            os.kill(owner, 0)
+        except (OSError, ValueError):
+            return None  # of another user's neither: the token is for its owner only
+        return owner
 
     def _request(self, method: str, path: str, **given: Any) -> dict[str, Any]:  # noqa: ANN401  passed on to httpx
         try:
