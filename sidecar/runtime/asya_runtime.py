@@ -698,6 +698,8 @@ class Route:
 
     @next.setter  # noqa: A003  as the envelope names it
     def next(self, actors: Iterable[str]) -> None:
+        if isinstance(actors, (str, bytes)):
+            raise ABIError("route.next takes a list of actors, not %r; write [%r]" % (actors, actors))
         self._message.set(".route.next", list(actors))
 
 

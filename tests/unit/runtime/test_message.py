@@ -257,3 +257,9 @@ def test_reading_through_the_context_changes_nothing() -> None:
     context = Context(read, print)
     assert (context.route.next, context.headers, context.status) == (["c", "d"], META["headers"], META["status"])
     assert changes(read) is None
+
+
+def test_a_route_that_is_one_name_is_not_taken_apart() -> None:
+    context = Context(message(), lambda event: None)
+    with pytest.raises(ABIError, match=r"write \['plain'\]"):
+        context.route.next = "plain"  # type: ignore[assignment]
