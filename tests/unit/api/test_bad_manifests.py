@@ -395,6 +395,16 @@ IN_SPEC = [
         'expected module.function or module.Class.method, found "h.py:f"',
     ),
     (
+        "handler as the name of a file",
+        "handler: tools.handler.py",
+        1,
+        "handler",
+        (
+            'expected module.function or module.Class.method, found "tools.handler.py"; '
+            "write module.function, for example tools.handler.f"
+        ),
+    ),
+    (
         "name ends like a DLQ",
         "actor: b-dlq",
         1,

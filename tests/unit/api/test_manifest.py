@@ -73,7 +73,10 @@ def test_documents_before_a_syntax_error_are_still_checked() -> None:
 
 
 def test_a_folder_without_actors_is_a_problem(tmp_path: Path) -> None:
-    assert [str(problem) for problem in read_manifests([tmp_path]).problems] == [f"{tmp_path}:1: no AsyncActor in it"]
+    nothing = f"{tmp_path}: no file there ends in .yaml, .yml, .json, so no AsyncActor"
+    assert [str(problem) for problem in read_manifests([tmp_path]).problems] == [nothing]
+    (tmp_path / "other.yaml").write_text("apiVersion: v1\nkind: ConfigMap\n")
+    assert [str(problem) for problem in read_manifests([tmp_path]).problems] == [f"{tmp_path}: no AsyncActor in it"]
 
 
 def test_the_same_actor_twice_in_a_namespace_is_a_problem(tmp_path: Path) -> None:

@@ -75,7 +75,9 @@ def test_a_missing_file_and_an_empty_folder_are_problems(run: CliRunner) -> None
         run.invoke(command, ["gone.yaml"]).stdout
         == "gone.yaml:1: cannot be read: No such file or directory\n1 problem in 1 file\n"
     )
-    assert run.invoke(command, ["empty"]).stdout == "empty:1: no AsyncActor in it\n1 problem in 0 files\n"
+    assert run.invoke(command, ["empty"]).stdout == (
+        "empty: no file there ends in .yaml, .yml, .json, so no AsyncActor\n"
+    )
 
 
 def test_the_manifest_in_the_help_is_a_good_one(run: CliRunner) -> None:

@@ -6,6 +6,7 @@ what Rust's and Go's regular expressions both know (no look-around), because the
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
@@ -69,6 +70,18 @@ def _longer_than_nothing(text: str) -> str:
     return text
 
 
+def _no_file(text: str) -> str:
+    """Refuse the name of a file: as a module and a function it cannot be told from one, and it is never meant so."""
+    if text.endswith(".py"):
+        raise PydanticCustomError("handler_file", "expected module.function, found a file")
+    return text
+
+
+def is_label(text: str) -> bool:
+    """Tell whether `text` is a DNS label, as the names of actors and namespaces are."""
+    return len(text) <= NAME_LENGTH and re.fullmatch(_LABEL, text) is not None
+
+
 def _quantity(value: object) -> object:
     """Take whole numbers as Kubernetes does: `cpu: 1` is the quantity "1". Others must be text there too."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -79,7 +92,7 @@ Label = Annotated[str, StringConstraints(pattern=_LABEL, max_length=NAME_LENGTH)
 """A DNS label (RFC 1123): names of actors, namespaces, containers, volumes."""
 Subdomain = Annotated[str, StringConstraints(pattern=_SUBDOMAIN, max_length=253)]
 """A DNS subdomain (RFC 1123): names of most Kubernetes objects."""
-HandlerName = Annotated[str, StringConstraints(pattern=_HANDLER)]
+HandlerName = Annotated[str, StringConstraints(pattern=_HANDLER), AfterValidator(_no_file)]
 EnvName = Annotated[str, StringConstraints(pattern=_ENV_NAME)]
 Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN)]
 """A duration as text; `asya.policy.parse_duration` gives seconds."""

@@ -51,20 +51,23 @@ def read_manifests(paths: Iterable[Path | str]) -> Manifests:
     for path in given:
         for file in _files(path):
             _read_file(file, manifests)
-    return _finish(manifests, ", ".join(str(path) for path in given) or "nothing given")
+    return _finish(manifests, ", ".join(str(path) for path in given) or "nothing given", line=0)
 
 
 def parse_manifests(text: str, *, file: str = "-", is_json: bool = False) -> Manifests:
     """Read manifests from text; `file` names it in problems."""
     manifests = Manifests(files=1)
     _read_text(text, Path(file), manifests, is_json=is_json)
-    return _finish(manifests, file)
+    return _finish(manifests, file, line=1)
 
 
-def _finish(manifests: Manifests, where: str) -> Manifests:
+def _finish(manifests: Manifests, where: str, *, line: int) -> Manifests:
     _refuse_duplicates(manifests)
-    if not manifests.actors and not manifests.problems:
-        manifests.problems.append(Problem(file=where, line=1, path="", message=f"no {KIND} in it", expected=KIND))
+    if not manifests.files:
+        message = f"no file there ends in {', '.join(SUFFIXES)}, so no {KIND}"
+        manifests.problems.append(Problem(file=where, line=0, path="", message=message, expected=KIND))
+    elif not manifests.actors and not manifests.problems:
+        manifests.problems.append(Problem(file=where, line=line, path="", message=f"no {KIND} in it", expected=KIND))
     return manifests
 
 

@@ -30,7 +30,10 @@ _MOVED = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing to mend. `line` is 1-based; `path` is empty for a whole document; `expected` and `found` are words."""
+    """One thing to mend. `line` is 1-based, 0 for a file or folder as a whole; `path` is empty for a whole document.
+
+    `expected` and `found` are words.
+    """
 
     file: str
     line: int
@@ -41,7 +44,7 @@ class Problem:
 
     def __str__(self) -> str:
         """``file:line: path: message``."""
-        place = f"{self.file}:{self.line}: "
+        place = f"{self.file}:{self.line}: " if self.line else f"{self.file}: "
         return place + (f"{self.path}: {self.message}" if self.path else self.message)
 
 
@@ -97,6 +100,8 @@ def _finding(detail: ErrorDetails, data: object) -> Finding:
 
 
 def _hint(kind: str, schema: FieldSchema, value: object) -> str:
+    if kind == "handler_file":
+        return f"; write module.function, for example {str(value).removesuffix('.py')}.f"
     if kind != "string_type" or not isinstance(value, int | float):
         return ""
     if schema.get("pattern") == DURATION_PATTERN:

@@ -70,6 +70,8 @@ def _print(manifests: Manifests) -> None:
     for problem in manifests.problems:
         click.echo(problem)
     files = _count(manifests.files, "file")
+    if not manifests.files:
+        return  # the problem has said so
     if manifests.problems:
         click.echo(f"{_count(len(manifests.problems), 'problem')} in {files}")
     else:
