@@ -85,6 +85,9 @@ def test_a_dead_asya_up_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.Mo
         (["send", "a", "1", "--timeout", "5"], "", 2, "not a duration"),
         (["send", "a", "1", "--header", "k"], "", 2, "not NAME=VALUE"),
         (["up", "/no/such/folder"], "", 2, "does not exist"),
+        (["up", ".", "--rabbitmq-url", "amqp://h/"], "", 2, "--rabbitmq-url needs --transport rabbitmq"),
+        (["up", ".", "--namespace", "Foo_"], "", 2, "'Foo_' is not a DNS label"),
+        (["up", ".", "--namespace", "n" * 64], "", 2, "is not a DNS label"),
     ],
 )
 def test_wrong_input_is_told_before_anything_is_asked(arguments: list[str], stdin: str, code: int, said: str) -> None:
@@ -94,5 +97,10 @@ def test_wrong_input_is_told_before_anything_is_asked(arguments: list[str], stdi
 
 def test_a_folder_without_manifests_is_told(tmp_path: Path) -> None:
     asked = run("up", str(tmp_path), "--state", str(tmp_path / "state"))
-    assert (asked.exit_code, "no AsyncActor in it" in asked.stderr) == (1, True), asked.stderr
+    assert (asked.exit_code, "so no AsyncActor" in asked.stderr) == (1, True), asked.stderr
     assert not (tmp_path / "state").exists()
+
+
+def test_a_wrong_value_of_a_variable_is_blamed_on_the_variable() -> None:
+    asked = CliRunner().invoke(main, ["up", "."], env={"ASYA_TRANSPORT": "kafka"})
+    assert (asked.exit_code, "ASYA_TRANSPORT" in asked.stderr, "kafka" in asked.stderr) == (2, True, True)

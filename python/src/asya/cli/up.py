@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from asya.local.plan import MeshPlan
 
 
+def _namespace(context: click.Context, parameter: click.Parameter, name: str | None) -> str | None:  # noqa: ARG001  click's signature
+    from asya.api.fields import is_label  # noqa: PLC0415  pydantic; not needed for --help
+
+    if name is not None and not is_label(name):
+        raise click.BadParameter(f"{name!r} is not a DNS label (lower-case letters, digits and dashes, at most 63)")
+    return name
+
+
 @click.command("up", no_args_is_help=True)
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, exists=True))
 @click.option(
@@ -26,10 +34,17 @@ if TYPE_CHECKING:
     default="sqlite",
     show_default=True,
     envvar="ASYA_TRANSPORT",
+    show_envvar=True,
     help="Where the queues are: a file in the state folder, or a RabbitMQ.",
 )
-@click.option("--rabbitmq-url", metavar="URL", help="amqp:// address; else the ASYA_RABBITMQ_* variables count.")
-@click.option("--namespace", metavar="NAME", help="Namespace to run; else the manifests', else `default`.")
+@click.option(
+    "--rabbitmq-url",
+    metavar="URL",
+    help="amqp:// address, with --transport rabbitmq; else the ASYA_RABBITMQ_* variables count.",
+)
+@click.option(
+    "--namespace", metavar="NAME", callback=_namespace, help="Namespace to run; else the manifests', else `default`."
+)
 @click.option(
     "--state",
     type=click.Path(path_type=Path, file_okay=False),
@@ -106,6 +121,8 @@ def command(
     from asya.local.plan import make_plan  # noqa: PLC0415  as above
     from asya.settings import process_environment  # noqa: PLC0415  as above
 
+    if rabbitmq_url is not None and transport != "rabbitmq":
+        raise click.UsageError("--rabbitmq-url needs --transport rabbitmq")
     environ = process_environment()
     plan = make_plan(
         read_manifests([folder]),
