@@ -260,6 +260,6 @@ def test_reading_through_the_context_changes_nothing() -> None:
 
 
 def test_a_route_that_is_one_name_is_not_taken_apart() -> None:
-    context = Context(message(), lambda event: None)
+    context = Context(message(), lambda _: None)
     with pytest.raises(ABIError, match=r"write \['plain'\]"):
         context.route.next = "plain"  # type: ignore[assignment]

@@ -513,3 +513,22 @@ async def test_neighbours_of_a_call_that_had_to_be_killed_are_begun_anew(bench: 
     await bench.arrives("x-sink")
     go.touch()
     assert payloads(await bench.arrives("b")) == [{"attempt": 1}]
+
+
+async def test_a_batch_has_its_time_from_when_it_begins(bench: Bench) -> None:
+    await bench.start(resiliency=Resiliency(actor_timeout=1.5))
+    await bench.handler(
+        """
+        import time
+        def handle(batch):
+            time.sleep(1.0)
+            return batch
+        """,
+        ASYA_BATCH_SIZE="2",
+        ASYA_BATCH_WAIT="1ms",
+    )
+    await bench.send({"i": 0})
+    await bench.until(lambda: bench.link._workers and bench.link._workers[0].calls)
+    await bench.until(lambda: all(call.since for call in bench.link._workers[0].calls.values()))
+    await bench.send({"i": 1})
+    assert payloads(await bench.arrives("b", 2)) == [{"i": 0}, {"i": 1}]
