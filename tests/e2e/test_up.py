@@ -208,6 +208,17 @@ def test_ctrl_c_while_waiting_says_how_to_go_on_and_the_trace_where_it_waits(tmp
             assert sender.stderr.readline().startswith("left waits in the queue of dead; dead cannot work: ")
             sender.send_signal(signal.SIGINT)
             stdout, stderr = sender.communicate(timeout=10)
+        many = [asya(), "send", "dead", "--many", "-", "--wait", "--state", state]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(many, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment()) as many_sender:
+            assert many_sender.stdin is not None
+            assert many_sender.stderr is not None
+            many_sender.stdin.write("1\n2\n")
+            many_sender.stdin.close()
+            assert "waits in the queue of dead" in many_sender.stderr.readline()
+            many_sender.send_signal(signal.SIGINT)
+            assert "what has not ended of 2 tasks goes on" in many_sender.stderr.read()
+            assert many_sender.wait(10) == 130
         traced = run("trace", "left", "--state", state).stdout.splitlines()
         assert mesh.task("left")["status"] == "pending"
     assert (sender.returncode, stdout) == (130, "")

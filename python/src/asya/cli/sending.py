@@ -16,6 +16,7 @@ import msgspec
 from asya.cli.client import Client
 from asya.cli.outcome import describe, has_ended, tells_what_goes_on
 from asya.cli.shared import print_json
+from asya.cli.waiting import FIRST_LOOK_SECONDS, NEXT_LOOK_SECONDS, HoldUps
 from asya.errors import AsyaError
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def send_many(
         step = progress.add_task("ended", total=len(ids))
         tasks = []
         with tells_what_goes_on(*ids):
-            for task in _outcomes(client, ids, everything=everything):
+            for task in _outcomes(client, ids, HoldUps(client, as_json=as_json), everything=everything):
                 tasks.append(task)
                 progress.advance(step)
                 print_json(task if as_json else task["result"])
@@ -105,9 +106,13 @@ def send_many(
     return all(ended)
 
 
-def _outcomes(client: Client, ids: Sequence[str], *, everything: bool) -> Iterator[dict[str, Any]]:
+def _outcomes(client: Client, ids: Sequence[str], hold_ups: HoldUps, *, everything: bool) -> Iterator[dict[str, Any]]:
+    look_at = time.monotonic() + FIRST_LOOK_SECONDS
     for task_id in ids:
         while not has_ended(task := client.task(task_id), everything=everything):
+            if time.monotonic() >= look_at:
+                hold_ups.look(task_id)
+                look_at = time.monotonic() + NEXT_LOOK_SECONDS
             time.sleep(_LOOK_SECONDS)
         yield task
 

@@ -14,7 +14,7 @@ import click
 from asya.cli.client import Client
 from asya.errors import AsyaError
 
-_FIRST_SECONDS, _LOOK_SECONDS = 2.0, 1.0
+FIRST_LOOK_SECONDS, NEXT_LOOK_SECONDS = 2.0, 1.0
 _OPEN = frozenset({"pending", "running"})
 # Longer than an answer from loopback takes; a server that hangs does not keep the command from ending.
 _JOIN_SECONDS = 2.0
@@ -43,41 +43,54 @@ def place(trace: dict[str, Any]) -> Place | None:
     return None
 
 
+class HoldUps:
+    """Says on standard error, once per reason, that a task is in the queue of an actor that cannot work."""
+
+    def __init__(self, client: Client, *, as_json: bool) -> None:
+        self._client, self._as_json = client, as_json
+        self._told: set[tuple[str, str]] = set()
+
+    def look(self, task_id: str) -> None:
+        """Look at one task that somebody waits for.
+
+        Raises:
+            AsyaError: `asya up` does not answer.
+        """
+        reasons = {actor["name"]: actor["reason"] for actor in self._client.actors()["actors"] if actor["reason"]}
+        # Who asks for a task keeps `asya up --exit-when-idle` alive; so only where there may be something to say.
+        if not reasons.items() - self._told:
+            return
+        found = place(self._client.trace(task_id))
+        if found is None or found.actor not in reasons or (found.actor, reasons[found.actor]) in self._told:
+            return
+        reason = reasons[found.actor]
+        self._told.add((found.actor, reason))
+        if self._as_json:
+            told = {"waiting": {"id": task_id, "actor": found.actor, "reason": reason}}
+            click.echo(json.dumps(told, ensure_ascii=False), err=True)
+        else:
+            text = f"{task_id} waits in the queue of {found.actor}; {found.actor} cannot work: {reason}"
+            click.echo(text, err=True)
+
+
 @contextlib.contextmanager
 def tells_what_holds_up(client: Client, task_id: str, *, as_json: bool) -> Iterator[None]:
-    """Say on standard error meanwhile, once per reason, that the task is in the queue of an actor that cannot work."""
+    """Look for hold-ups in the background while somebody waits for a task's events."""
     done = threading.Event()
-    arguments = (client, task_id, done, as_json)
-    watcher = threading.Thread(target=_watch, args=arguments, daemon=True)
+    hold_ups = HoldUps(client, as_json=as_json)
+
+    def watch() -> None:
+        pause = FIRST_LOOK_SECONDS
+        # Once it does not answer, whoever waits for the task learns it too, and says so.
+        with contextlib.suppress(AsyaError):
+            while not done.wait(pause):
+                pause = NEXT_LOOK_SECONDS
+                hold_ups.look(task_id)
+
+    watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
         yield
     finally:
         done.set()
         watcher.join(_JOIN_SECONDS)
-
-
-def _watch(client: Client, task_id: str, done: threading.Event, as_json: bool) -> None:  # noqa: FBT001  a thread's target
-    told: set[tuple[str, str]] = set()
-    pause = _FIRST_SECONDS
-    while not done.wait(pause):
-        pause = _LOOK_SECONDS
-        try:
-            reasons = {actor["name"]: actor["reason"] for actor in client.actors()["actors"] if actor["reason"]}
-            # Who asks for a task keeps `asya up --exit-when-idle` alive; so only where there may be something to say.
-            found = place(client.trace(task_id)) if reasons.items() - told else None
-        except AsyaError:
-            return  # whoever waits for the task learns it too, and says so
-        if found is None or found.actor not in reasons or done.is_set():
-            continue
-        reason = reasons[found.actor]
-        if (found.actor, reason) not in told:
-            told.add((found.actor, reason))
-            _tell(task_id, found.actor, reason, as_json=as_json)
-
-
-def _tell(task_id: str, actor: str, reason: str, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps({"waiting": {"id": task_id, "actor": actor, "reason": reason}}), err=True)
-    else:
-        click.echo(f"{task_id} waits in the queue of {actor}; {actor} cannot work: {reason}", err=True)
