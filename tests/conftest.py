@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.support.rabbitmq import (
+    SERVER,
     BrokerAddress,
     BrokerUnavailableError,
     drop_vhost,
@@ -14,6 +15,15 @@ from tests.support.rabbitmq import (
     new_vhost,
     shared,
 )
+
+
+def pytest_report_header() -> str:
+    """Say which broker the tests will use, and what is set up for it."""
+    if os.environ.get("ASYA_TEST_RABBITMQ_URL"):
+        return "RabbitMQ: the one of ASYA_TEST_RABBITMQ_URL"
+    if SERVER.exists():
+        return f"RabbitMQ: private nodes of {SERVER} on free loopback ports, from first need to the end of the tests"
+    return "RabbitMQ: not here yet; installed by apt-get when allowed (root on Debian), else its tests are skipped"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

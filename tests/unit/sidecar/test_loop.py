@@ -17,6 +17,16 @@ from asya.wire import headers
 
 RETRY = Resiliency(policies={"default": Policy(max_attempts=3, initial_delay=0.01, jitter=False)})
 SETTLED = (0, 0, 0, 0)
+# Notes each call in the file `calls`, and goes on when the file `go` is there.
+GATED = """
+    import os, time
+    def handle(p):
+        with open(p["calls"], "a") as calls:
+            calls.write("x")
+        while not os.path.exists(p["go"]):
+            time.sleep(0.01)
+        return p
+"""
 
 
 def payloads(envelopes: list[Any]) -> list[Any]:
@@ -231,18 +241,11 @@ async def test_a_batch_handler_gets_lists_and_each_message_its_own_result(bench:
 
 async def test_sigterm_finishes_what_runs_and_releases_the_rest(bench: Bench) -> None:
     await bench.start(ASYA_PREFETCH="5")
-    await bench.handler("""
-        import os, time
-        def handle(p):
-            open(p["began"], "w").close()
-            while not os.path.exists(p["go"]):
-                time.sleep(0.01)
-            return p
-    """)
-    began, go = bench.folder / "began", bench.folder / "go"
+    await bench.handler(GATED)
+    calls, go = bench.folder / "calls", bench.folder / "go"
     for _ in range(5):
-        await bench.send({"began": str(began), "go": str(go)})
-    await bench.until(began.exists)
+        await bench.send({"calls": str(calls), "go": str(go)})
+    await bench.until(calls.exists)
     await bench.until(lambda: len(bench.loop._held) == 5)
     draining = asyncio.get_running_loop().create_task(bench.loop.drain(10.0))
     await bench.until(lambda: len(bench.inside("me")) == 4)
@@ -275,14 +278,7 @@ async def test_leases_are_kept_while_a_call_runs(bench: Bench) -> None:
 
 async def test_prefetched_messages_of_a_broken_connection_are_not_worked_on_in_vain(bench: Bench) -> None:
     await bench.start(ASYA_PREFETCH="3")
-    await bench.handler("""
-        import os, time
-        def handle(p):
-            open(p["calls"], "a").write("x")
-            while not os.path.exists(p["go"]):
-                time.sleep(0.01)
-            return p
-    """)
+    await bench.handler(GATED)
     calls, go = bench.folder / "calls", bench.folder / "go"
     for _ in range(3):
         await bench.send({"calls": str(calls), "go": str(go)})
@@ -298,14 +294,7 @@ async def test_prefetched_messages_of_a_broken_connection_are_not_worked_on_in_v
 
 async def test_a_deadline_that_comes_while_the_call_waits_its_turn_ends_it(bench: Bench) -> None:
     await bench.start(ASYA_CONCURRENCY="2")
-    await bench.handler("""
-        import os, time
-        def handle(p):
-            open(p["calls"], "a").write("x")
-            while not os.path.exists(p["go"]):
-                time.sleep(0.01)
-            return p
-    """)
+    await bench.handler(GATED)
     calls, go = bench.folder / "calls", bench.folder / "go"
     await bench.send({"calls": str(calls), "go": str(go)})
     await bench.until(calls.exists)
@@ -320,17 +309,10 @@ async def test_a_deadline_that_comes_while_the_call_waits_its_turn_ends_it(bench
 
 async def test_a_lost_lease_does_not_settle_twice(bench: Bench) -> None:
     await bench.start()
-    await bench.handler("""
-        import os, time
-        def handle(p):
-            open(p["began"], "a").write("x")
-            while not os.path.exists(p["go"]):
-                time.sleep(0.01)
-            return p
-    """)
-    began, go = bench.folder / "began", bench.folder / "go"
-    await bench.send({"began": str(began), "go": str(go)})
-    await bench.until(began.exists)
+    await bench.handler(GATED)
+    calls, go = bench.folder / "calls", bench.folder / "go"
+    await bench.send({"calls": str(calls), "go": str(go)})
+    await bench.until(calls.exists)
     assert bench.broker.redeliver(NAMES.queue("me")) == 1
     go.touch()
     await bench.arrives("b")

@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 
 from asya.cli.client import Client
-from asya.cli.shared import output_option, print_json, state_option, tells_errors
+from asya.cli.shared import output_option, print_json, server_option, tells_errors
 
 
 @click.command("cancel")
 @click.argument("task_id", metavar="ID")
-@state_option
+@server_option
 @output_option
 @tells_errors
 def command(task_id: str, state: Path, output: str) -> None:

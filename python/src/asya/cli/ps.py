@@ -10,13 +10,13 @@ from typing import Any
 import click
 
 from asya.cli.client import Client
-from asya.cli.shared import output_option, print_json, state_option, tells_errors
+from asya.cli.shared import output_option, print_json, server_option, tells_errors
 
 _HEADER = ("ACTOR", "REPLICAS", "SCALE", "QUEUED", "FLYING", "DELAYED", "DEAD")
 
 
 @click.command("ps")
-@state_option
+@server_option
 @output_option
 @tells_errors
 def command(state: Path, output: str) -> None:

@@ -12,7 +12,7 @@ import click
 from asya.cli.client import Client
 from asya.cli.outcome import show_outcome, tells_what_goes_on, wait_for
 from asya.cli.sending import NewMessage, read_payload, read_payloads, send_many
-from asya.cli.shared import EXIT_NOT_SUCCEEDED, output_option, print_json, state_option, tells_errors
+from asya.cli.shared import EXIT_NOT_SUCCEEDED, output_option, print_json, server_option, tells_errors
 from asya.errors import PolicyError
 from asya.policy import parse_duration
 
@@ -51,7 +51,7 @@ def _headers(context: click.Context, parameter: click.Parameter, pairs: tuple[st
 @click.option("--wait", is_flag=True, help="Wait for the outcome and print the result.")
 @click.option("--wait-all", is_flag=True, help="Wait for everything it fanned out into as well.")
 @click.option("--stream", is_flag=True, help="Print events as the handlers emit them (FLY); waits too.")
-@state_option
+@server_option
 @output_option
 @tells_errors
 def command(

@@ -33,8 +33,8 @@ def output_option(command: F) -> F:
     )(command)
 
 
-def state_option(command: F) -> F:
-    """Add ``--state FOLDER``."""
+def state_option(help_text: str) -> Callable[[F], F]:
+    """Return a decorator that adds ``--state FOLDER``."""
     return click.option(
         "--state",
         type=click.Path(path_type=Path, file_okay=False),
@@ -42,8 +42,13 @@ def state_option(command: F) -> F:
         show_default=True,
         envvar="ASYA_STATE",
         show_envvar=True,
-        help="State folder of the `asya up` that is meant.",
-    )(command)
+        help=help_text,
+    )
+
+
+def server_option(command: F) -> F:
+    """Add ``--state FOLDER`` to a command that talks to a running `asya up`."""
+    return state_option("State folder of the `asya up` that is meant.")(command)
 
 
 def tells_errors(command: Callable[P, None]) -> Callable[P, None]:

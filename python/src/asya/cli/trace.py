@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asya.cli.client import Client
-from asya.cli.shared import output_option, print_json, state_option, tells_errors
+from asya.cli.shared import output_option, print_json, server_option, tells_errors
 from asya.cli.waiting import place
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _STYLES = {"succeeded": "green", "failed": "red", "canceled": "yellow", "paused"
 
 @click.command("trace")
 @click.argument("task_id", metavar="ID")
-@state_option
+@server_option
 @output_option
 @tells_errors
 def command(task_id: str, state: Path, output: str) -> None:

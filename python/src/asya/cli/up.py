@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from asya.cli.shared import output_option, tells_errors
+from asya.cli.shared import output_option, state_option, tells_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,15 +45,7 @@ def _namespace(context: click.Context, parameter: click.Parameter, name: str | N
 @click.option(
     "--namespace", metavar="NAME", callback=_namespace, help="Namespace to run; else the manifests', else `default`."
 )
-@click.option(
-    "--state",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path(".asya"),
-    show_default=True,
-    envvar="ASYA_STATE",
-    show_envvar=True,
-    help="Folder for queues, tasks, logs and the API's address. It can be removed when nothing runs.",
-)
+@state_option("Folder for queues, tasks, logs and the API's address. It can be removed when nothing runs.")
 @click.option(
     "--fresh/--keep", default=False, help="Forget queues, tasks and logs of earlier runs, or go on with them."
 )
