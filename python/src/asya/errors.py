@@ -6,9 +6,7 @@
     ├── SettingsError          a process was configured wrongly; lists all problems at once
     ├── ManifestError          a manifest was refused; lists all problems at once
     ├── WireError              bytes that are no envelope (truth-table rows `unparsable`, `no-id`)
-    ├── RouteError             a route that is malformed, too long, or names a terminal actor (`invalid-route`)
     ├── PolicyError            a resiliency policy or duration that cannot be understood
-    ├── HandlerError           the user's function could not be called or gave no usable result
     └── TransportError         a broker did not do what it was asked to
         ├── TooLargeError      the message is over the transport's limit (`too-large`)
         ├── NoDestinationError the destination queue does not exist (`no-destination`)
@@ -68,22 +66,10 @@ class WireError(AsyaError):
         super().__init__(message)
 
 
-class RouteError(AsyaError):
-    """A route that is malformed, too long, or names a terminal actor."""
-
-    code = "route"
-
-
 class PolicyError(AsyaError):
     """A resiliency policy or duration that cannot be understood."""
 
     code = "policy"
-
-
-class HandlerError(AsyaError):
-    """The user's function could not be called or gave no usable result."""
-
-    code = "handler"
 
 
 class TransportError(AsyaError):

@@ -18,7 +18,7 @@ import msgspec
 
 from asya.errors import LeaseLostError, NoDestinationError, TransportError
 from asya.transports import Consumer, Delivery, Settle, Transport
-from asya.wire import Envelope, Raw, Route, Status
+from asya.wire import Envelope, Raw, Route, Status, headers
 from asya_sidecar.carry import Carrier
 from asya_sidecar.decide import Actor, Away, Decision, Outcome, after_call, before_call, deadline_of, receive
 from asya_sidecar.events import Receiver, Reporter, children_event, final_event, fly_event, progress_event
@@ -484,5 +484,5 @@ class Loop:
 
 
 def _ids(envelope: Envelope) -> dict[str, Any]:
-    trace = envelope.headers.get("traceparent")
+    trace = envelope.headers.get(headers.TRACEPARENT)
     return {"envelope": envelope.id, "traceparent": bytes(trace).decode().strip('"') if trace is not None else None}

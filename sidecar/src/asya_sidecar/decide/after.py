@@ -12,7 +12,6 @@ from asya.policy.resiliency import INVALID_ROUTE, Exhausted, TooLate
 from asya.transports import Settle
 from asya.wire import Envelope, ErrorInfo, Raw, Route, Status, child_id, format_time, headers, parse_time, raw
 from asya.wire.envelope import Unknown
-from asya_sidecar.decide.before import runtime_away
 from asya_sidecar.decide.build import (
     TERMINAL_ATTEMPT,
     addressed,
@@ -67,7 +66,7 @@ def after_call(envelope: Envelope, outcome: Outcome, actor: Actor, now: float) -
             send = to_sink(envelope, actor, now, phase="canceled", reason="Canceled", prev=done_by(envelope, actor))
             return Decision(row="canceled-in-call", sends=(send,))
         case Away():
-            return runtime_away(outcome)
+            return Decision(row="runtime-away", settle=Settle.RELEASE)  # unstarted: no attempt is counted
 
 
 def child_send(envelope: Envelope, result: Result, index: int, actor: Actor, now: float) -> Send:

@@ -6,10 +6,9 @@ import base64
 from typing import Literal
 
 from asya.errors import WireError
-from asya.transports import Settle
 from asya.wire import Envelope, ErrorInfo, Raw, Route, content_id, decode, raw
 from asya_sidecar.decide.build import done_by, override_target, to_sink, to_sump
-from asya_sidecar.decide.model import Actor, Away, Decision
+from asya_sidecar.decide.model import Actor, Decision
 
 Preflight = Literal["canceled", "paused"]
 
@@ -75,12 +74,6 @@ def _stopped(envelope: Envelope, actor: Actor, now: float, preflight: Preflight 
         )
         return Decision(row="deadline-over", sends=(send,))
     return None
-
-
-def runtime_away(away: Away) -> Decision:
-    """Give the message back unstarted: no attempt is counted."""
-    del away
-    return Decision(row="runtime-away", settle=Settle.RELEASE)
 
 
 def _original(body: bytes) -> Raw:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from asya.errors import NoDestinationError, TooLargeError
 from asya.transports import Settle
 from asya.wire import Envelope, ErrorInfo
@@ -26,15 +28,6 @@ def undeliverable(
     outgoing = send.envelope
     if size_problem:
         # What is too large is the result; the input travelled once and fits.
-        kept = Envelope(
-            id=outgoing.id,
-            parent_id=outgoing.parent_id,
-            route=received.route,
-            headers=received.headers,
-            payload=received.payload,
-            status=received.status,
-            flow=received.flow,
-            extra=received.extra,
-        )
+        kept = msgspec.structs.replace(received, id=outgoing.id, parent_id=outgoing.parent_id)
         return Decision(row="too-large", sends=(to_sump(kept, actor, now, reason="TooLarge", error=info),))
     return Decision(row="no-destination", sends=(to_sump(outgoing, actor, now, reason="UnknownActor", error=info),))

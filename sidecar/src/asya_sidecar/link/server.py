@@ -13,9 +13,10 @@ from pathlib import Path
 import msgspec
 
 from asya.errors import SettingsError
-from asya_sidecar.decide import Outcome
+from asya.policy import Failure
+from asya_sidecar.decide import Away, Outcome
 from asya_sidecar.link import frames
-from asya_sidecar.link.worker import Call, ErrorBody, Listener, WorkerConnection, away, welcome
+from asya_sidecar.link.worker import Call, Listener, WorkerConnection, welcome
 
 log = logging.getLogger("asya.link")
 
@@ -165,10 +166,10 @@ class RuntimeLink:
                 return
             worker.begin(waiting.popleft())
 
-    def failed_to_start(self, error: ErrorBody) -> None:
+    def failed_to_start(self, failure: Failure) -> None:
         """Remember why the handler cannot be called."""
-        self.reason, self.awaited = f"the handler cannot be started: {error.type}: {error.message}", False
-        log.error(self.reason, extra={"traceback": error.traceback})
+        self.reason, self.awaited = f"the handler cannot be started: {failure.type}: {failure.message}", False
+        log.error(self.reason, extra={"traceback": failure.traceback})
 
     def asked_to_drain(self) -> None:
         """Pass it on."""
@@ -223,7 +224,7 @@ class RuntimeLink:
         if self.capacity:
             return
         while self._waiting:
-            self._waiting.popleft().end(away(self.reason))
+            self._waiting.popleft().end(Away(self.reason))
 
     def _look_at_the_clock(self) -> None:
         """End calls that take too long; have workers replaced that do not let go; notice a silent runtime."""

@@ -9,7 +9,7 @@ import msgspec
 
 from asya.policy import Failure
 from asya.policy.resiliency import CALL_TIMEOUT, RUNTIME_CRASHED
-from asya_sidecar.decide import Away, Canceled, Ended, Failed, Outcome, Result
+from asya_sidecar.decide import Canceled, Ended, Failed, Outcome, Result
 from asya_sidecar.link import frames
 
 
@@ -26,30 +26,8 @@ class Hello(msgspec.Struct, kw_only=True):
     workers: int = 1
 
 
-class ErrorBody(msgspec.Struct, kw_only=True):
-    """Body of ERROR and FAILED."""
-
-    type: str = "Exception"
-    message: str = ""
-    mro: tuple[str, ...] = ()
-    traceback: str = ""
-    retry_after: float | None = None
-    retryable: bool | None = None
-
-    def failure(self) -> Failure:
-        """Return it in the policy's terms."""
-        return Failure(
-            type=self.type,
-            message=self.message,
-            mro=self.mro,
-            traceback=self.traceback,
-            retry_after=self.retry_after,
-            retryable=self.retryable,
-        )
-
-
 _decode_hello = msgspec.json.Decoder(Hello).decode
-_decode_error = msgspec.json.Decoder(ErrorBody).decode
+_decode_error = msgspec.json.Decoder(Failure).decode
 
 
 class Listener(Protocol):
@@ -144,7 +122,7 @@ class Peers(Protocol):
     def freed(self) -> None:
         """A worker can take another call."""
 
-    def failed_to_start(self, error: ErrorBody) -> None:
+    def failed_to_start(self, failure: Failure) -> None:
         """The handler cannot be imported or started."""
 
     def asked_to_drain(self) -> None:
@@ -338,7 +316,7 @@ class WorkerConnection(asyncio.Protocol):
     def _error(self, number: int, body: bytes) -> None:
         call = self._over(number)
         if call is not None:
-            failure = _decode_error(body).failure()
+            failure = _decode_error(body)
             cause = "unserialisable" if failure.type == "ResultNotSerializable" else "handler-error"
             call.end(Failed(failure=failure, cause=cause, published=call.published))
 
@@ -358,11 +336,6 @@ class WorkerConnection(asyncio.Protocol):
             self._begun(next(iter(self.calls.values())))
         self._peers.freed()
         return call
-
-
-def away(reason: str) -> Outcome:
-    """Return the outcome of a call that nobody took."""
-    return Away(reason)
 
 
 def welcome(**fields: Any) -> bytes:  # noqa: ANN401  JSON values
