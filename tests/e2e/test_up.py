@@ -211,7 +211,7 @@ def test_ctrl_c_while_waiting_says_how_to_go_on_and_the_trace_where_it_waits(tmp
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=interruptible,
+            preexec_fn=interruptible,  # noqa: PLW1509
             env=environment(),
         ) as sender:
             assert sender.stderr is not None
