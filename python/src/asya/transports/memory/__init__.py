@@ -6,5 +6,6 @@ Belongs here: the broker with its faults, and a transport that is connected to i
 from asya.transports.memory.broker import MemoryBroker
 from asya.transports.memory.clock import Clock, LoopClock, ManualClock
 from asya.transports.memory.transport import MemoryTransport
+from asya.transports.memory.wire import DirectWire, Wire
 
-__all__ = ["Clock", "LoopClock", "ManualClock", "MemoryBroker", "MemoryTransport"]
+__all__ = ["Clock", "DirectWire", "LoopClock", "ManualClock", "MemoryBroker", "MemoryTransport", "Wire"]

@@ -11,6 +11,7 @@ from asya.errors import ConnectionLostError, NoDestinationError, TooLargeError, 
 from asya.transports.base import Consumer, Delivery, Depth, Limits, Link, Outgoing, QueueSpec, Settle
 from asya.transports.memory.broker import Lease, MemoryBroker, MemoryQueue, Subscriber
 from asya.transports.memory.clock import Clock
+from asya.transports.memory.wire import DirectWire, Wire
 from asya.transports.naming import QueueNames
 
 MESSAGE_BYTES: Final = 16 * 1024 * 1024
@@ -20,7 +21,8 @@ class MemoryTransport:
     """One namespace's queues in memory; see `base.Transport` for the contract.
 
     Several transports share a broker by being given the same `broker`; without one, a new broker with `clock` is made.
-    `drop_connection` and `restore_connection` are what a broken network does; other faults are the broker's.
+    `drop_connection` and `restore_connection` are what a broken network does; other faults are the broker's. What goes
+    to the broker and comes from it passes `wire`, which may take its time.
     """
 
     name = "memory"
@@ -32,6 +34,7 @@ class MemoryTransport:
         clock: Clock | None = None,
         broker: MemoryBroker | None = None,
         message_bytes: int = MESSAGE_BYTES,
+        wire: Wire | None = None,
     ) -> None:
         if broker is not None and clock is not None and broker.clock is not clock:
             raise ValueError("the broker has a clock of its own; give one or the other")
@@ -39,7 +42,8 @@ class MemoryTransport:
         self.limits = Limits(message_bytes=message_bytes, delays=True, atomic=self.broker.atomic)
         self.link = Link()
         self._names = names
-        self._subscribers: list[tuple[MemoryQueue, Subscriber]] = []
+        self.wire: Wire = wire or DirectWire()
+        self.subscribers: list[tuple[MemoryQueue, Subscriber]] = []
         self._open = False
 
     async def open(self) -> None:
@@ -49,30 +53,38 @@ class MemoryTransport:
 
     async def close(self) -> None:
         """Release what is unsettled and disconnect; see `base.Transport.close`."""
-        for queue, subscriber in self._subscribers:
+        for queue, subscriber in self.subscribers:
             for lease in [lease for lease in queue.out if lease.consumer is subscriber]:
                 self.broker.settle(lease, Settle.RELEASE)
             if subscriber in queue.subscribers:
                 queue.subscribers.remove(subscriber)
-        self._subscribers.clear()
+        self.subscribers.clear()
         self._open = False
         self.link.set(False, "closed")
 
     def drop_connection(self, reason: str = "connection reset") -> None:
         """Break the connection: what was handed out comes again, to others at once, here after `restore_connection`."""
         self.link.set(False, reason)
-        for queue, subscriber in self._subscribers:
-            subscriber.paused = True
-            for lease in [lease for lease in queue.out if lease.consumer is subscriber]:
-                self.broker.end(lease)
-                self.broker.uncount(lease)
+        self.hang_up(end_leases=True)
 
     def restore_connection(self) -> None:
         """Connect again, consumers included."""
-        for queue, subscriber in self._subscribers:
+        self.pick_up()
+        self.link.set(True)
+
+    def hang_up(self, *, end_leases: bool) -> None:
+        """The broker's part of a broken connection: nothing is handed out; leases end, or run until their time."""
+        for queue, subscriber in self.subscribers:
+            subscriber.paused = True
+            for lease in [lease for lease in queue.out if lease.consumer is subscriber and end_leases]:
+                self.broker.end(lease)
+                self.broker.uncount(lease)
+
+    def pick_up(self) -> None:
+        """The broker's part of a connection that is made again."""
+        for queue, subscriber in self.subscribers:
             subscriber.paused = False
             self.broker.dispatch_soon(queue)
-        self.link.set(True)
 
     async def declare(self, queues: Sequence[QueueSpec]) -> None:
         """Make queues; see `base.Transport.declare`."""
@@ -92,30 +104,13 @@ class MemoryTransport:
     async def consume(self, actor: str, credit: int, on_delivery: Callable[[Delivery], None]) -> Consumer:
         """Start to receive; see `base.Transport.consume`."""
         self._check_connected()
-        queue, broker = self._queue(actor), self.broker
-
-        def receive(lease: Lease) -> None:
-            on_delivery(Delivery(lease.message.body, actor, lease, lease.message.attempts, broker.lease_seconds))
-
-        subscriber = Subscriber(receive, credit)
-        queue.subscribers.append(subscriber)
-        self._subscribers.append((queue, subscriber))
-        broker.dispatch_soon(queue)
-
-        def set_credit(credit: int) -> None:
-            subscriber.credit = credit
-            broker.dispatch_soon(queue)
-
-        def close() -> asyncio.Future[None]:
-            if subscriber in queue.subscribers:
-                queue.subscribers.remove(subscriber)
-            return _future(lambda: None)
-
-        return Consumer(set_credit, close)
+        subscription = _Subscription(self, actor, credit, on_delivery)
+        await self.wire.request(subscription.begin)
+        return Consumer(subscription.set_credit, subscription.close)
 
     def publish(self, messages: Sequence[Outgoing]) -> asyncio.Future[None]:
         """Publish; see `base.Transport.publish`."""
-        return _future(partial(self._publish, messages))
+        return self.wire.request(partial(self._publish, messages))
 
     def complete(
         self, delivery: Delivery, messages: Sequence[Outgoing] = (), settle: Settle = Settle.ACK
@@ -125,21 +120,44 @@ class MemoryTransport:
             raise ValueError(f"{settle} takes no messages")
         lease = _lease(delivery)
 
-        def work() -> None:
+        def publish() -> None:
             self.broker.check(lease)  # first: a connection that broke has made the delivery void, which says more
             self._check_connected()
             if messages:
                 self._publish(messages, lost_settles=lease if self.broker.atomic else None)
+
+        def publish_and_settle() -> None:
+            publish()
             self.broker.settle(lease, settle)
 
-        return _future(work)
+        if self.broker.atomic or not messages:
+            return self.wire.request(publish_and_settle)
+        # Two steps, as with a broker whose settlement has no answer: it may be lost, and the message comes again.
+        completed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def published(done: asyncio.Future[None]) -> None:
+            if completed.done():
+                return  # nobody waits any more: the delivery stays unsettled
+            error = done.exception()
+            if error is not None:
+                completed.set_exception(error)
+                return
+            self.wire.tell(partial(self.settle_if_ours, lease, settle))
+            completed.set_result(None)
+
+        self.wire.request(publish).add_done_callback(published)
+        return completed
 
     async def extend(self, delivery: Delivery, seconds: float) -> None:
         """Hold a delivery for `seconds` from now; see `base.Transport.extend`."""
-        self._check_connected()
         lease = _lease(delivery)
-        self.broker.check(lease)
-        self.broker.extend(lease, seconds)
+
+        def work() -> None:
+            self._check_connected()
+            self.broker.check(lease)
+            self.broker.extend(lease, seconds)
+
+        await self.wire.request(work)
 
     async def depth(self, actors: Sequence[str]) -> dict[str, Depth]:
         """Count messages; see `base.Transport.depth`."""
@@ -150,7 +168,7 @@ class MemoryTransport:
     async def dead_letters(self, actor: str, limit: int) -> list[bytes]:
         """Look at dead letters; see `base.Transport.dead_letters`."""
         self._check_connected()
-        return [message.body for message in self._queue(actor).dead[:limit]]
+        return [message.body for message in self.queue_of(actor).dead[:limit]]
 
     async def drop(self, actors: Sequence[str]) -> None:
         """Delete queues; see `base.Transport.drop`."""
@@ -165,7 +183,7 @@ class MemoryTransport:
                 raise TooLargeError(actor=message.actor, size=len(message.body), limit=self.limits.message_bytes)
         self.broker.may_publish()
         for message in messages:
-            self._queue(message.actor)
+            self.queue_of(message.actor)
         for message in messages:
             self.broker.publish(self._names.queue(message.actor), message.body, message.delay)
         try:
@@ -175,7 +193,15 @@ class MemoryTransport:
                 self.broker.settle(lost_settles, Settle.ACK)
             raise
 
-    def _queue(self, actor: str) -> MemoryQueue:
+    def settle_if_ours(self, lease: Lease, settle: Settle) -> None:
+        """Settle a lease that stands; of one that is over, only the credit is given back."""
+        if lease in lease.queue.out:
+            self.broker.settle(lease, settle)
+        else:
+            self.broker.uncount(lease)
+
+    def queue_of(self, actor: str) -> MemoryQueue:
+        """Return the broker's queue of an actor; raises `NoDestinationError`."""
         name = self._names.queue(actor)
         queue = self.broker.queues.get(name)
         if queue is None:
@@ -189,19 +215,51 @@ class MemoryTransport:
             raise ConnectionLostError(self.link.reason)
 
 
+class _Subscription:
+    """One consumer; `begin` and what is named after the broker runs at its end of the wire, the rest at ours."""
+
+    def __init__(
+        self, transport: MemoryTransport, actor: str, credit: int, on_delivery: Callable[[Delivery], None]
+    ) -> None:
+        self._transport, self._actor, self._on_delivery = transport, actor, on_delivery
+        self._subscriber = Subscriber(self._hand_out, credit)
+        self._queue: MemoryQueue | None = None
+        self._closed = False
+
+    def begin(self) -> None:
+        self._queue = self._transport.queue_of(self._actor)
+        self._queue.subscribers.append(self._subscriber)
+        self._transport.subscribers.append((self._queue, self._subscriber))
+        self._transport.broker.dispatch_soon(self._queue)
+
+    def set_credit(self, credit: int) -> None:
+        self._transport.wire.tell(partial(self._change, credit))
+
+    def close(self) -> asyncio.Future[None]:
+        self._closed = True
+        return self._transport.wire.request(self._end)
+
+    def _hand_out(self, lease: Lease) -> None:
+        self._transport.wire.hand_out(partial(self._arrived, lease))
+
+    def _arrived(self, lease: Lease) -> None:
+        if self._closed:
+            self._transport.wire.tell(partial(self._transport.settle_if_ours, lease, Settle.RELEASE))
+            return
+        seconds = self._transport.broker.lease_seconds
+        self._on_delivery(Delivery(lease.message.body, self._actor, lease, lease.message.attempts, seconds))
+
+    def _change(self, credit: int) -> None:
+        self._subscriber.credit = credit
+        if self._queue is not None:
+            self._transport.broker.dispatch_soon(self._queue)
+
+    def _end(self) -> None:
+        if self._queue is not None and self._subscriber in self._queue.subscribers:
+            self._queue.subscribers.remove(self._subscriber)
+
+
 def _lease(delivery: Delivery) -> Lease:
     if not isinstance(delivery.token, Lease):
         raise TypeError(f"a delivery of another transport: {delivery.token!r}")
     return delivery.token
-
-
-def _future(work: Callable[[], None]) -> asyncio.Future[None]:
-    """Do `work` now, and give its end as a future."""
-    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    try:
-        work()
-    except TransportError as error:
-        future.set_exception(error)
-    else:
-        future.set_result(None)
-    return future
