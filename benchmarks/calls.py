@@ -12,6 +12,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -29,8 +30,11 @@ LIMIT = 60.0
 BATCHES = 20
 
 
-class _Nobody:
-    """Hears of nothing: the handler gives one result."""
+class _Ended:
+    """Hears how one call ended: the handler gives one result."""
+
+    def __init__(self, ended: Callable[[Outcome], None]) -> None:
+        self.ended = ended
 
     def chunk(self, index: int, result: object) -> None:  # noqa: ARG002  the listener's shape
         raise AssertionError("a second result")
@@ -60,10 +64,13 @@ def _check(outcome: Outcome, sent: bytes) -> None:
 
 async def sequential(link: RuntimeLink, total: int) -> float:
     """Seconds for `total` calls, each begun when the one before has ended."""
-    meta, body, nobody = _meta(), payload(), _Nobody()
+    meta, body = _meta(), payload()
+    loop = asyncio.get_running_loop()
     begun = time.perf_counter()
     for _ in range(total):
-        outcome = await link.call(meta, body, LIMIT, nobody).done
+        done: asyncio.Future[Outcome] = loop.create_future()
+        link.call(meta, body, LIMIT, _Ended(done.set_result))
+        outcome = await done
     taken = time.perf_counter() - begun
     _check(outcome, body)
     return taken
@@ -71,22 +78,24 @@ async def sequential(link: RuntimeLink, total: int) -> float:
 
 async def pipelined(link: RuntimeLink, total: int) -> float:
     """Seconds for `total` calls with IN_FLIGHT of them under way."""
-    meta, body, nobody = _meta(), payload(), _Nobody()
+    meta, body = _meta(), payload()
     finished: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
     begun_calls = ended_calls = 0
 
     def begin() -> None:
         nonlocal begun_calls
         begun_calls += 1
-        link.call(meta, body, LIMIT, nobody).done.add_done_callback(ended)
+        link.call(meta, body, LIMIT, listener)
 
-    def ended(done: asyncio.Future[Outcome]) -> None:
+    def ended(outcome: Outcome) -> None:
         nonlocal ended_calls
         ended_calls += 1
         if begun_calls < total:
             begin()
         elif ended_calls == total:
-            finished.set_result(done.result())
+            finished.set_result(outcome)
+
+    listener = _Ended(ended)
 
     begun = time.perf_counter()
     for _ in range(min(IN_FLIGHT, total)):

@@ -46,54 +46,59 @@ class Carrier:
         """Return the message of one send."""
         return Outgoing(send.actor, encode(send.envelope), send.delay)
 
-    def publish(self, send: Send) -> asyncio.Future[None]:
+    def publish(self, message: Outgoing) -> asyncio.Future[None]:
         """Publish one result while the call still runs; a failure is for `publish_again`."""
-        return self._transport.publish((self.outgoing(send),))
+        return self._transport.publish((message,))
 
-    async def publish_again(self, received: Envelope, send: Send, error: TransportError) -> bool:
+    async def publish_again(self, received: Envelope, send: Send, error: TransportError) -> Sequence[Outgoing] | None:
         """Publish what failed with `error`, by whatever way the core knows, until it is confirmed somewhere.
 
-        Returns False when there is no way: even the sump's copy is too large. The input must then be dead-lettered.
+        Returns what was published at last; None when there is no way: even the sump's copy is too large. The input must
+        then be dead-lettered.
         """
         patience = _Patience(self._destination_wait)
         sends: Sequence[Send] = (send,)
         while True:
             sends, settle = await self._way_out(received, sends, error, patience)
             if settle is not Settle.ACK:
-                return False
+                return None
+            messages = [self.outgoing(each) for each in sends]
             try:
-                await self._transport.publish([self.outgoing(each) for each in sends])
+                await self._transport.publish(messages)
             except TransportError as again:
                 error = again
             else:
                 self._relax(patience)
-                return True
+                return messages
 
-    def complete(self, delivery: Delivery, decision: Decision) -> asyncio.Future[None]:
-        """Publish what the decision says, then settle the delivery; a failure is for `complete_again`."""
-        messages = [self.outgoing(send) for send in decision.sends]
+    def complete(self, delivery: Delivery, messages: Sequence[Outgoing], decision: Decision) -> asyncio.Future[None]:
+        """Publish the decision's `messages`, then settle the delivery; a failure is for `complete_again`."""
         return self._transport.complete(delivery, messages, _settlement(decision))
 
     async def complete_again(
         self, delivery: Delivery, received: Envelope, decision: Decision, error: TransportError
-    ) -> None:
+    ) -> Sequence[Outgoing] | None:
         """Carry out what failed with `error`, however long it takes.
 
-        Returns when the delivery is settled, or is no longer ours (its lease was lost: the broker delivers it again).
+        Returns what was published when the delivery is settled; None when the delivery is no longer ours (its lease was
+        lost: the broker delivers it again).
         """
         patience = _Patience(self._destination_wait)
         sends, settle = decision.sends, _settlement(decision)
         while True:
             if isinstance(error, LeaseLostError):
                 log.warning("the delivery of %s is no longer ours; it comes again", received.id)
-                break
+                self._relax(patience)
+                return None
             sends, settle = await self._way_out(received, sends, error, patience, settle)
+            messages = [self.outgoing(send) for send in sends]
             try:
-                await self._transport.complete(delivery, [self.outgoing(send) for send in sends], settle)
-                break
+                await self._transport.complete(delivery, messages, settle)
             except TransportError as again:
                 error = again
-        self._relax(patience)
+            else:
+                self._relax(patience)
+                return messages
 
     async def _way_out(
         self,

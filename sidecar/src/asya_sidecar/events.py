@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from asya.wire import Envelope, Raw, format_time
-from asya_sidecar.decide import Actor, Final
+from asya_sidecar.decide import Actor, Decision, Final
 from asya_sidecar.decide.before import Preflight
 
 
@@ -66,6 +66,28 @@ def progress_event(envelope: Envelope, actor: Actor, status: str, more: dict[str
         **more,
     }
     return _report(envelope, "status", data, status)
+
+
+def passed_event(
+    envelope: Envelope, actor: Actor, decision: Decision, began_at: float, children: Sequence[str]
+) -> Report:
+    """Tell what was decided about a message, `began_at` (Unix seconds) being when it was taken up."""
+    data: dict[str, Any] = {
+        "row": decision.row,
+        "duration_ms": round((time.time() - began_at) * 1000, 3),
+        "to": [send.actor for send in decision.sends],
+        "size_bytes": memoryview(envelope.payload).nbytes,
+    }
+    if children:
+        data["children"] = list(children)
+    if decision.failure is not None:
+        data["error"] = {"type": decision.failure.type, "message": decision.failure.message}
+    if decision.cause:
+        data["cause"] = decision.cause
+    retrying = decision.row == "handler-error"
+    if retrying:
+        data["delay_s"] = round(decision.sends[0].delay, 3)
+    return progress_event(envelope, actor, "retrying" if retrying else "completed", data)
 
 
 def fly_event(envelope: Envelope, event: bytes) -> Report:

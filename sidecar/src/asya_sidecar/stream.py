@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from asya.errors import TransportError
-from asya.wire import Envelope
+from asya.transports import Outgoing
 from asya_sidecar.carry import Carrier
 from asya_sidecar.decide import Actor, Result, Send, child_send
 from asya_sidecar.decide.after import InvalidResult
-from asya_sidecar.link import Call, WorkerConnection
+from asya_sidecar.hop import Hop
+from asya_sidecar.link import WorkerConnection
+from asya_sidecar.observe import Observer, Tracer
 
 WINDOW = 200
 """Results of one call that may be on their way to the broker; beyond it the handler's process is not read."""
 
 
 class Stream:
-    """Listens to one call."""
+    """What one call has sent on so far."""
 
-    def __init__(self, envelope: Envelope, actor: Actor, carrier: Carrier, fly: Callable[[bytes], None] | None) -> None:
-        self._envelope, self._actor, self._carrier, self._fly = envelope, actor, carrier, fly
+    def __init__(
+        self, hop: Hop, actor: Actor, carrier: Carrier, observer: Observer | None, tracer: Tracer | None
+    ) -> None:
+        self._hop, self._actor, self._carrier = hop, actor, carrier
+        self._observer, self._tracer = observer, tracer
         self._pending = 0
         self._paused: WorkerConnection | None = None
         self._idle: asyncio.Future[None] | None = None
         self._recoveries: set[asyncio.Task[None]] = set()
-        self.call: Call | None = None
         self.children: dict[str, None] = {}
         """Ids of what was published, in order; a call that had to be begun anew emits the same ones again."""
         self.undeliverable = False
@@ -35,23 +39,22 @@ class Stream:
     def chunk(self, index: int, result: Result) -> None:
         """Publish result `index`; a route that is none ends the call."""
         try:
-            send = child_send(self._envelope, result, index, self._actor, time.time())
+            send = child_send(self._hop.envelope, result, index, self._actor, time.time())
         except InvalidResult as invalid:
             self._refuse(invalid, index)
             return
+        if self._tracer is not None:
+            send = self._tracer.stamp(self._hop, send)
         self.children[send.envelope.id] = None
         self._pending += 1
-        future = self._carrier.publish(send)
-        future.add_done_callback(lambda done: self._published(send, done))
-        if self._pending >= WINDOW and self._paused is None and self.call is not None and self.call.worker is not None:
+        message = self._carrier.outgoing(send)
+        future = self._carrier.publish(message)
+        future.add_done_callback(lambda done: self._published(send, message, done))
+        call = self._hop.call
+        if self._pending >= WINDOW and self._paused is None and call is not None and call.worker is not None:
             # The connection is remembered, not the call's: the call may be over before its results are confirmed.
-            self._paused = self.call.worker
+            self._paused = call.worker
             self._paused.pause_reading()
-
-    def fly(self, event: bytes) -> None:
-        """Pass an event on to whoever watches."""
-        if self._fly is not None:
-            self._fly(event)
 
     @property
     def waits(self) -> bool:
@@ -70,12 +73,12 @@ class Stream:
         for task in self._recoveries:
             task.cancel()
 
-    def _published(self, send: Send, done: asyncio.Future[None]) -> None:
+    def _published(self, send: Send, message: Outgoing, done: asyncio.Future[None]) -> None:
         if done.cancelled():
             return  # the process ends; the delivery is released and comes again
         error = done.exception()
         if error is None:
-            self._arrived()
+            self._arrived((message,))
         elif isinstance(error, TransportError):
             task = asyncio.get_running_loop().create_task(self._recover(send, error), name="publish again")
             self._recoveries.add(task)
@@ -84,12 +87,16 @@ class Stream:
             raise error
 
     async def _recover(self, send: Send, error: TransportError) -> None:
-        if not await self._carrier.publish_again(self._envelope, send, error):
+        published = await self._carrier.publish_again(self._hop.envelope, send, error)
+        if published is None:
             self.undeliverable = True
-        self._arrived()
+        self._arrived(published or ())
 
-    def _arrived(self) -> None:
+    def _arrived(self, messages: Sequence[Outgoing]) -> None:
         self._pending -= 1
+        if self._observer is not None:
+            for message in messages:
+                self._observer.published(message)
         if self._pending <= WINDOW // 2:
             self._resume()
         if not self._pending and self._idle is not None and not self._idle.done():
@@ -101,10 +108,10 @@ class Stream:
             paused.resume_reading()
 
     def _refuse(self, invalid: InvalidResult, index: int) -> None:
-        call = self.call
-        if call is None or call.done.done():
+        call = self._hop.call
+        if call is None:
             return
-        failed = invalid.failed
+        failed, worker = invalid.failed, call.worker
         call.end(type(failed)(failure=failed.failure, cause=failed.cause, published=index - 1))
-        if call.worker is not None:
-            call.worker.stop_call(call)
+        if worker is not None:
+            worker.stop_call(call)

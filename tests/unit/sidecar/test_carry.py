@@ -22,7 +22,7 @@ async def test_a_broker_that_refuses_is_waited_for_and_nothing_more_is_received(
         await bench.send({"n": index})
     bench.broker.refuse("memory alarm")
     await bench.until(lambda: "the broker does not take messages" in bench.loop.problems())
-    held = len(bench.loop._held)
+    held = bench.loop.held
     assert await bench.counts() == (3 - held, held, 0, 0), "kept, not settled; the rest was not received"
     bench.broker.refuse(None)
     await bench.arrives("b", 4)
@@ -38,7 +38,7 @@ async def test_a_lost_confirmation_is_published_again_under_the_same_id(bench: B
     bench.broker.lose_confirmations(1)
     await bench.arrives("b", 2)
     assert {envelope.id for envelope in bench.inside("b")} == {sent}
-    await bench.until(lambda: not bench.loop._held)
+    await bench.until(lambda: not bench.loop.held)
     assert await bench.counts() == SETTLED
 
 
@@ -46,13 +46,13 @@ async def test_a_missing_destination_is_waited_for_while_others_go_on(bench: Ben
     await bench.start(destination_wait=30.0)
     await bench.handler(ECHO)
     await bench.send({"n": 1}, "me", "later")
-    await bench.until(lambda: bench.loop._parked)
+    await bench.until(lambda: bench.loop.waiting)
     await bench.send({"n": 2}, "me", "b")
     await bench.arrives("b")
     assert await bench.counts() == (0, 1, 0, 0)
     await bench.transport.declare([QueueSpec("later")])
     await bench.arrives("later")
-    await bench.until(lambda: not bench.loop._parked)
+    await bench.until(lambda: not bench.loop.waiting)
     assert await bench.counts() == SETTLED
 
 
@@ -65,7 +65,7 @@ async def test_a_destination_that_never_comes_is_named_in_the_sump(bench: Bench)
     assert sunk.status.error is not None
     assert (sunk.status.phase, sunk.status.reason) == ("failed", "UnknownActor")
     assert "'typo'" in sunk.status.error.message
-    await bench.until(lambda: not bench.loop._held)
+    await bench.until(lambda: not bench.loop.held)
     assert await bench.counts() == SETTLED
 
 
@@ -90,7 +90,7 @@ async def test_an_oversize_result_goes_to_the_sump_with_its_input(bench: Bench) 
     assert sunk.status.reason == "TooLarge"
     assert "4096" in sunk.status.error.message
     assert json.loads(bytes(sunk.payload)) == {"small": 1}
-    await bench.until(lambda: not bench.loop._held)
+    await bench.until(lambda: not bench.loop.held)
     assert await bench.counts() == SETTLED
 
 
@@ -113,7 +113,7 @@ async def test_children_wait_for_a_missing_destination_too(bench: Bench) -> None
     await bench.send({}, "me", "typo")
     sunk = await bench.arrives("x-sump", 3)
     assert sorted(json.loads(bytes(envelope.payload)) for envelope in sunk) == [0, 1, 2]
-    await bench.until(lambda: not bench.loop._held)
+    await bench.until(lambda: not bench.loop.held)
     assert await bench.counts() == SETTLED
 
 
@@ -124,5 +124,5 @@ async def test_bytes_that_are_no_envelope_go_to_the_sump(bench: Bench) -> None:
     (sunk,) = await bench.arrives("x-sump")
     assert sunk.status is not None
     assert sunk.status.reason == "ParseError"
-    await bench.until(lambda: not bench.loop._held)
+    await bench.until(lambda: not bench.loop.held)
     assert await bench.counts() == SETTLED

@@ -40,7 +40,7 @@ async def test_a_result_goes_to_the_next_actor(bench: Bench) -> None:
     (arrived,) = await bench.arrives("b")
     assert arrived.id == sent
     assert payloads([arrived]) == [{"n": 2}]
-    await bench.until(lambda: not bench.loop._held)
+    await bench.until(lambda: not bench.loop.held)
     assert await bench.counts() == SETTLED
 
 
@@ -246,7 +246,7 @@ async def test_sigterm_finishes_what_runs_and_releases_the_rest(bench: Bench) ->
     for _ in range(5):
         await bench.send({"calls": str(calls), "go": str(go)})
     await bench.until(calls.exists)
-    await bench.until(lambda: len(bench.loop._held) == 5)
+    await bench.until(lambda: bench.loop.held == 5)
     draining = asyncio.get_running_loop().create_task(bench.loop.drain(10.0))
     await bench.until(lambda: len(bench.inside("me")) == 4)
     assert not draining.done(), "the running call is waited for"
@@ -260,7 +260,7 @@ async def test_sigterm_releases_a_call_that_outlasts_the_grace_period(bench: Ben
     await bench.start()
     await bench.handler("import time\ndef handle(p):\n    time.sleep(3600)")
     await bench.send({})
-    await bench.until(lambda: bench.loop._held)
+    await bench.until(lambda: bench.loop.held)
     assert await bench.loop.drain(0.3) == 1
     assert await bench.counts() == (1, 0, 0, 0)
 
@@ -271,7 +271,7 @@ async def test_leases_are_kept_while_a_call_runs(bench: Bench) -> None:
     await bench.handler("import time\ndef handle(p):\n    time.sleep(1.2)\n    return p")
     await bench.send({"n": 1})
     await bench.arrives("b")
-    await bench.until(lambda: not bench.loop._held)
+    await bench.until(lambda: not bench.loop.held)
     assert await bench.counts() == SETTLED
     assert len(bench.inside("b")) == 1, "it was handed out once only"
 
@@ -282,12 +282,12 @@ async def test_prefetched_messages_of_a_broken_connection_are_not_worked_on_in_v
     calls, go = bench.folder / "calls", bench.folder / "go"
     for _ in range(3):
         await bench.send({"calls": str(calls), "go": str(go)})
-    await bench.until(lambda: len(bench.loop._held) == 3 and calls.exists())
+    await bench.until(lambda: bench.loop.held == 3 and calls.exists())
     bench.transport.drop_connection()
     go.touch()
     bench.transport.restore_connection()
     await bench.arrives("b", 3)
-    await bench.until(lambda: not bench.loop._held)
+    await bench.until(lambda: not bench.loop.held)
     assert len(calls.read_text()) == 4, "the running call was repeated, the two that waited were not called twice"
     assert await bench.counts() == SETTLED
 
@@ -316,7 +316,7 @@ async def test_a_lost_lease_does_not_settle_twice(bench: Bench) -> None:
     assert bench.broker.redeliver(NAMES.queue("me")) == 1
     go.touch()
     await bench.arrives("b")
-    await bench.until(lambda: not bench.loop._held)
+    await bench.until(lambda: not bench.loop.held)
     assert await bench.counts() == SETTLED
     assert len({envelope.id for envelope in bench.inside("b")}) == 1
 
@@ -396,7 +396,7 @@ async def test_a_paused_connection_is_read_again_when_the_call_ended_first(bench
     """)
     await bench.send({"n": 205})
     bench.broker.refuse("slow disk")
-    await bench.until(lambda: bench.loop._parked)
+    await bench.until(lambda: bench.loop.waiting)
     bench.broker.refuse(None)
     await bench.arrives("b", 205)
     await bench.send({"n": 1})
@@ -422,12 +422,12 @@ async def test_results_that_wait_for_their_destination_do_not_hold_the_slot(benc
     await bench.start(destination_wait=30.0)
     await bench.handler("def handle(p):\n    for i in range(p['n']):\n        yield i")
     await bench.send({"n": 3}, "me", "later")
-    await bench.until(lambda: bench.loop._parked)
+    await bench.until(lambda: bench.loop.waiting)
     await bench.send({"n": 1}, "me", "b")
     await bench.arrives("b")
     await bench.transport.declare([QueueSpec("later")])
     assert sorted(payloads(await bench.arrives("later", 3))) == [0, 1, 2]
-    await bench.until(lambda: not bench.loop._held)
+    await bench.until(lambda: not bench.loop.held)
     assert await bench.counts() == SETTLED
 
 
@@ -447,7 +447,7 @@ async def test_a_message_that_meets_an_error_of_ours_goes_to_the_dead_letters(
     monkeypatch.undo()
     await bench.send({"n": 2})
     assert payloads(await bench.arrives("b")) == [{"n": 2}]
-    await bench.until(lambda: not bench.loop._held)
+    await bench.until(lambda: not bench.loop.held)
     assert await bench.counts() == (0, 0, 0, 1)
 
 

@@ -42,6 +42,9 @@ _LENGTH = struct.Struct(">I")
 _AFTER_LENGTH = _HEAD.size - _LENGTH.size
 
 
+Buffer = bytes | memoryview
+
+
 class FrameError(Exception):
     """The peer does not speak the protocol; the connection must end."""
 
@@ -51,9 +54,9 @@ def frame(kind: int, call: int = 0, body: bytes = b"") -> bytes:
     return _HEAD.pack(_AFTER_LENGTH + len(body), kind, call) + body
 
 
-def call_frame(call: int, meta: bytes, payload: bytes) -> bytes:
+def call_frame(call: int, meta: bytes, payload: Buffer) -> bytes:
     """Write a CALL frame."""
-    size = _AFTER_LENGTH + _LENGTH.size + len(meta) + len(payload)
+    size = _AFTER_LENGTH + _LENGTH.size + len(meta) + memoryview(payload).nbytes
     return b"".join((_CALL_HEAD.pack(size, CALL, call, len(meta)), meta, payload))
 
 

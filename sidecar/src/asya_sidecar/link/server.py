@@ -14,8 +14,9 @@ import msgspec
 
 from asya.errors import SettingsError
 from asya.policy import Failure
-from asya_sidecar.decide import Away, Outcome
+from asya_sidecar.decide import Away
 from asya_sidecar.link import frames
+from asya_sidecar.link.frames import Buffer
 from asya_sidecar.link.worker import Call, Listener, WorkerConnection, welcome
 
 log = logging.getLogger("asya.link")
@@ -110,13 +111,12 @@ class RuntimeLink:
         for supervisor in self._supervisors:
             supervisor.send(frames.frame(frames.DONE))
 
-    def call(self, meta: bytes, payload: bytes, limit: float, listener: Listener, left: float | None = None) -> Call:
+    def call(self, meta: bytes, payload: Buffer, limit: float, listener: Listener, left: float | None = None) -> Call:
         """Have the handler called as soon as a worker has room.
 
         `limit` seconds count from when it begins, `left` seconds (until the deadline) from now.
         """
-        done: asyncio.Future[Outcome] = self._loop.create_future()
-        call = Call(meta, payload, limit, listener, done)
+        call = Call(meta, payload, limit, listener)
         if left is not None:
             call.expires = self._loop.time() + left
         worker = None if self._waiting else self._roomiest()
@@ -158,7 +158,7 @@ class RuntimeLink:
         """Give waiting calls to whoever has room."""
         waiting = self._waiting
         while waiting:
-            if waiting[0].done.done():
+            if waiting[0].over:
                 waiting.popleft()
                 continue
             worker = self._roomiest()
@@ -232,7 +232,7 @@ class RuntimeLink:
         for worker in self._workers:
             stuck = False
             for call in list(worker.calls.values()):
-                if call.done.done() or not _is_over(call, now):
+                if call.over or not _is_over(call, now):
                     continue
                 call.timed_out()
                 worker.stop_call(call)
@@ -242,7 +242,7 @@ class RuntimeLink:
                     stuck = True
             if stuck:
                 self.replace(worker)
-        for call in self._waiting:
+        for call in list(self._waiting):
             if call.expires is not None and now >= call.expires:
                 call.timed_out()
         if now >= self._next_ping:

@@ -11,6 +11,7 @@ from asya.policy import Failure
 from asya.policy.resiliency import CALL_TIMEOUT, RUNTIME_CRASHED
 from asya_sidecar.decide import Canceled, Ended, Failed, Outcome, Result
 from asya_sidecar.link import frames
+from asya_sidecar.link.frames import Buffer
 
 
 class Hello(msgspec.Struct, kw_only=True):
@@ -33,6 +34,9 @@ _decode_error = msgspec.json.Decoder(Failure).decode
 class Listener(Protocol):
     """Who hears of a call while it runs."""
 
+    def ended(self, outcome: Outcome) -> None:
+        """The call is over; nothing more comes of it."""
+
     def chunk(self, index: int, result: Result) -> None:
         """Take result `index` (1-based; result 0 waits for the end of the call)."""
 
@@ -41,27 +45,25 @@ class Listener(Protocol):
 
 
 class Call:
-    """One call of the handler. Await `done` for its outcome; whatever comes after it is ignored."""
+    """One call of the handler. Its listener hears the outcome once; whatever comes after it is ignored."""
 
     __slots__ = (
-        "done",
         "expires",
         "first",
         "limit",
         "listener",
         "meta",
         "number",
+        "over",
         "payload",
         "results",
         "since",
         "worker",
     )
 
-    def __init__(
-        self, meta: bytes, payload: bytes, limit: float, listener: Listener, done: asyncio.Future[Outcome]
-    ) -> None:
+    def __init__(self, meta: bytes, payload: Buffer, limit: float, listener: Listener) -> None:
         self.meta, self.payload, self.limit, self.listener = meta, payload, limit, listener
-        self.done = done
+        self.over = False
         self.expires: float | None = None
         """Loop time after which the result is of no use, whether or not the handler has begun."""
         self.number = 0
@@ -73,8 +75,9 @@ class Call:
 
     def end(self, outcome: Outcome) -> None:
         """Settle the outcome; the first one counts."""
-        if not self.done.done():
-            self.done.set_result(outcome)
+        if not self.over:
+            self.over = True
+            self.listener.ended(outcome)
 
     def crashed(self) -> None:
         """End it because its process is gone."""
@@ -172,7 +175,7 @@ class WorkerConnection(asyncio.Protocol):
         Where we had the process killed because of one call, the others are not to blame: they are begun anew.
         """
         self._transport = None
-        calls, self.calls = [call for call in self.calls.values() if not call.done.done()], {}
+        calls, self.calls = [call for call in self.calls.values() if not call.over], {}
         again = [call for call in calls if self.replaced or call.since is None]
         for call in calls:
             if call not in again:
@@ -266,7 +269,7 @@ class WorkerConnection(asyncio.Protocol):
             self._error(number, body)
         elif kind == frames.FLY:
             call = self.calls.get(number)
-            if call is not None and not call.done.done():
+            if call is not None and not call.over:
                 call.listener.fly(body)
         elif kind == frames.BEGUN:
             call = self.calls.get(number)
@@ -304,7 +307,7 @@ class WorkerConnection(asyncio.Protocol):
 
     def _chunk(self, number: int, body: bytes) -> None:
         call = self.calls.get(number)
-        if call is None or call.done.done():
+        if call is None or call.over:
             return
         result = Result(*frames.split_result(body))
         index, call.results = call.results, call.results + 1
