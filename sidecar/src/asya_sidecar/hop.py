@@ -62,7 +62,6 @@ class Hop:
         "settled",
         "stopped",
         "stream",
-        "task",
         "trace",
         "way",
     )
@@ -82,8 +81,6 @@ class Hop:
         self.receiver: Receiver | None = None
         self.call: Call | None = None
         self.stream: Stream | None = None
-        self.task: asyncio.Task[None] | None = None
-        """What is being waited for on its behalf, where the way is not the usual one."""
         self.carrying: asyncio.Future[None] | None = None
         self.parked = False
         """It waits beside the slots."""

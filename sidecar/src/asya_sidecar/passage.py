@@ -298,14 +298,12 @@ class Passage:
 
     def _wait(self, hop: Hop, work: Coroutine[Any, Any, None]) -> None:
         """Go on in a task, because something outside is awaited."""
-        hop.task = task = asyncio.get_running_loop().create_task(work, name="hop")
+        task = asyncio.get_running_loop().create_task(work, name="hop")
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._waited(hop, done))
 
     def _waited(self, hop: Hop, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if hop.task is task:
-            hop.task = None
         if not task.cancelled() and (error := task.exception()) is not None:
             self._trouble(hop, error)
 
