@@ -27,6 +27,9 @@ class Way(Protocol):
     def fly(self, hop: Hop, event: bytes) -> None:
         """The handler tells whoever watches."""
 
+    def held_up(self, hop: Hop) -> None:
+        """A result of it could not be published at once and is being tried again."""
+
     def answered(self, hop: Hop, outcome: Outcome) -> None:
         """The call is over."""
 

@@ -163,11 +163,16 @@ class Passage:
         if hop.stream is None:
             self._guarded(hop, self._decide)
             return
-        waits = hop.stream.waits
         self._wait(hop, self._flush(hop, hop.stream))
-        if waits:
-            log.warning("results of a call wait for their destination", extra=ids(hop.envelope))
-            self._park(hop)
+        if hop.stream.waits:
+            self.held_up(hop)
+
+    def held_up(self, hop: Hop) -> None:
+        """See `Way.held_up`: a slot is free for another message as soon as the call itself is over."""
+        if hop.outcome is None or hop.parked or hop.stopped:
+            return
+        log.warning("results of a call wait for their destination", extra=ids(hop.envelope))
+        self._park(hop)
 
     async def _flush(self, hop: Hop, stream: Stream) -> None:
         """Wait until all results are confirmed, and make the children known, before anything is decided."""

@@ -83,6 +83,7 @@ class Stream:
             task = asyncio.get_running_loop().create_task(self._recover(send, error), name="publish again")
             self._recoveries.add(task)
             task.add_done_callback(self._recoveries.discard)
+            self._hop.way.held_up(self._hop)
         else:
             raise error
 
