@@ -87,12 +87,18 @@ class FrameReader:
         Raises:
             FrameError: A frame of an unknown type, or longer than the limit.
         """
+        # What arrives is nearly always whole frames: then they are cut from it directly, without a copy in between.
         buffer = self._buffer
-        buffer += data
-        offset, available = 0, len(buffer)
+        if buffer:
+            buffer += data
+            source: bytes | bytearray = buffer
+        else:
+            source = data
+        view = memoryview(source)
+        offset, available = 0, len(source)
         try:
             while available - offset >= _HEAD.size:
-                length, kind, call = _HEAD.unpack_from(buffer, offset)
+                length, kind, call = _HEAD.unpack_from(source, offset)
                 if length > self._limit or length < _AFTER_LENGTH:
                     raise FrameError(f"a frame of {length} bytes")
                 if kind not in KNOWN:
@@ -100,9 +106,12 @@ class FrameReader:
                 end = offset + _LENGTH.size + length
                 if end > available:
                     break
-                body = bytes(buffer[offset + _HEAD.size : end])
+                body = bytes(view[offset + _HEAD.size : end])
                 offset = end
                 yield kind, call, body
         finally:
-            if offset:
+            view.release()
+            if source is buffer:
                 del buffer[:offset]
+            elif offset < available:
+                buffer += data[offset:]
