@@ -41,6 +41,7 @@ check: setup ## Lint, types, layers, locks, docs, generated pages: everything wi
 	$(PY) tools/check_tracked.py
 	$(PY) tools/reference.py --check
 	$(PY) tools/guarantees.py --check
+	$(PY) tools/dashboards.py --check
 	$(PY) tools/check_docs.py
 
 .PHONY: bench
@@ -61,6 +62,7 @@ lock: setup ## Resolve requirements/*.txt again (needs uv and the network); UPGR
 docs: setup ## Write the reference pages again from the code
 	@$(PY) tools/reference.py
 	@$(PY) tools/guarantees.py
+	@$(PY) tools/dashboards.py
 
 .PHONY: clean
 clean: ## Remove environments, caches and everything that was built

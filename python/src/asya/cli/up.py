@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from asya.local.console import Console
     from asya.local.plan import MeshPlan
+    from asya.local.supervisor import Options
 
 
 def _namespace(context: click.Context, parameter: click.Parameter, name: str | None) -> str | None:  # noqa: ARG001  click's signature
@@ -26,7 +29,38 @@ def _namespace(context: click.Context, parameter: click.Parameter, name: str | N
     return name
 
 
-@click.command("up", no_args_is_help=True)
+METRICS_PORT = 9464
+"""What OpenTelemetry's Prometheus exporters listen on too."""
+
+
+class _Up(click.Command):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Let ``--metrics DIR`` mean the folder: only something that looks like an address belongs to the option."""
+        return super().parse_args(ctx, [_with_port(args, number) for number in range(len(args))])
+
+
+def _with_port(args: list[str], number: int) -> str:
+    following = args[number + 1] if number + 1 < len(args) else ""
+    if args[number] == "--metrics" and not _ADDRESS.fullmatch(following):
+        return f"--metrics={METRICS_PORT}"
+    return args[number]
+
+
+_ADDRESS = re.compile(r"(?:(?P<host>[^/:]*):)?(?P<port>\d+)")
+
+
+def _metrics_port(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:  # noqa: ARG001  click's signature
+    if text is None:
+        return None
+    found = _ADDRESS.fullmatch(text)
+    if found is None or int(found["port"]) > 65535:
+        raise click.BadParameter(f"{text!r} is not an address; write --metrics=PORT or --metrics=127.0.0.1:PORT")
+    if found["host"] not in (None, "", "127.0.0.1", "localhost"):
+        raise click.BadParameter(f"{found['host']} is not loopback; metrics are served on 127.0.0.1 only")
+    return int(found["port"])
+
+
+@click.command("up", cls=_Up, no_args_is_help=True)
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, exists=True))
 @click.option(
     "--transport",
@@ -50,6 +84,14 @@ def _namespace(context: click.Context, parameter: click.Parameter, name: str | N
     "--fresh/--keep", default=False, help="Forget queues, tasks and logs of earlier runs, or go on with them."
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the API on 127.0.0.1; 0: any free one.")
+@click.option(
+    "--metrics",
+    "metrics_port",
+    metavar="[ADDR]",
+    callback=_metrics_port,
+    help=f"Serve Prometheus metrics of all replicas and a live page on 127.0.0.1, port {METRICS_PORT} unless ADDR "
+    "([127.0.0.1:]PORT) says another.",
+)
 @click.option("--actor", "actors", metavar="NAME", multiple=True, help="Run only this actor (repeatable).")
 @click.option(
     "--env-file",
@@ -74,6 +116,7 @@ def command(
     state: Path,
     fresh: bool,  # noqa: FBT001  click passes options by name
     port: int,
+    metrics_port: int | None,
     actors: tuple[str, ...],
     env_file: Path | None,
     exit_when_idle: bool,  # noqa: FBT001  as above
@@ -88,7 +131,7 @@ def command(
     the state folder; queues of a RabbitMQ are left as they are.
 
     In the state folder: api.json (where clients find the API), status.jsonl (replicas and queues over time),
-    logs/ACTOR-N.log, queue.db, tasks.db. One `asya up` per folder.
+    logs/ACTOR-N.log, queue.db, tasks.db; with --metrics, metrics/ for Prometheus and Grafana. One `asya up` per folder.
 
     Ctrl-C lets running calls finish; a second one ends everything at once. What is still queued waits for the next
     start.
@@ -96,6 +139,7 @@ def command(
     \b
     Examples:
       asya up examples/photos
+      asya up examples/photos --metrics
       asya up examples/photos --exit-when-idle --fresh -o json
       asya up actors --transport rabbitmq --rabbitmq-url amqp://guest:guest@localhost/
 
@@ -111,6 +155,7 @@ def command(
     from asya.api import read_manifests  # noqa: PLC0415  pydantic; not needed for --help
     from asya.local.console import Console  # noqa: PLC0415  as above
     from asya.local.plan import make_plan  # noqa: PLC0415  as above
+    from asya.local.supervisor import Options  # noqa: PLC0415  as above
     from asya.settings import process_environment  # noqa: PLC0415  as above
 
     if rabbitmq_url is not None and transport != "rabbitmq":
@@ -135,42 +180,32 @@ def command(
     for warning in plan.warnings:
         console.event("warning", warning, level="warning")
     transport_env = _transport_environment(environ, transport, rabbitmq_url, plan.namespace)
-    sys.exit(
-        _run(plan, console, transport_env, state, fresh=fresh, port=port, idle=exit_when_idle, log_level=log_level)
+    options = Options(
+        transport_env=transport_env,
+        # The sidecars' own lines go to the log files from level info on, whatever is shown here.
+        log_level="debug" if log_level == "debug" else "info",
+        port=port,
+        exit_when_idle=exit_when_idle,
+        metrics_port=metrics_port,
     )
+    sys.exit(_run(plan, console, options, state, fresh=fresh))
 
 
-def _run(
-    plan: MeshPlan,
-    console: Console,
-    transport_env: dict[str, str],
-    state: Path,
-    *,
-    fresh: bool,
-    port: int,
-    idle: bool,
-    log_level: str,
-) -> int:
+def _run(plan: MeshPlan, console: Console, options: Options, state: Path, *, fresh: bool) -> int:
     from asya.local.state import StateFolder  # noqa: PLC0415  not needed for --help
-    from asya.local.supervisor import Options, Supervisor  # noqa: PLC0415  as above
+    from asya.local.supervisor import Supervisor  # noqa: PLC0415  as above
     from asya.settings import load  # noqa: PLC0415  as above
     from asya.transports import open_transport  # noqa: PLC0415  as above
     from asya.transports.settings import TransportSettings  # noqa: PLC0415  as above
 
     folder = StateFolder(state, fresh=fresh)
     try:
-        transport_env = {**transport_env, "ASYA_SQLITE_PATH": str(folder.queue)}
+        transport_env = {**options.transport_env, "ASYA_SQLITE_PATH": str(folder.queue)}
         settings = load(TransportSettings, transport_env)
-        # The sidecars' own lines go to the log files from level info on, whatever is shown here.
-        options = Options(
-            transport_env=transport_env,
-            log_level="debug" if log_level == "debug" else "info",
-            port=port,
-            exit_when_idle=idle,
-        )
+        told = replace(options, transport_env=transport_env)
 
         async def run() -> int:
-            return await Supervisor(plan, folder, open_transport(settings), console, options).run()
+            return await Supervisor(plan, folder, open_transport(settings), console, told).run()
 
         return asyncio.run(run())
     finally:

@@ -25,10 +25,12 @@ def answer(problem: ApiError) -> Response:
 
 
 class Guard:
-    """ASGI middleware: local Host only, bearer token on all but ``/health``, bodies of at most `body_limit` bytes."""
+    """ASGI middleware: local Host only, bearer token on all but `open_paths`, bodies of at most `body_limit` bytes."""
 
-    def __init__(self, app: ASGIApp, *, token: str, body_limit: int) -> None:
-        self._app, self._token, self._body_limit = app, token.encode(), body_limit
+    def __init__(
+        self, app: ASGIApp, *, token: str, body_limit: int, open_paths: frozenset[str] = frozenset({"/health"})
+    ) -> None:
+        self._app, self._token, self._body_limit, self._open = app, token.encode(), body_limit, open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on or answer with a problem."""
@@ -48,11 +50,11 @@ class Guard:
         )
         if name.lower() not in _LOCAL_NAMES:
             raise ApiError(421, "wrong_host", "this API answers on loopback only; use the address in api.json")
-        if path != "/health":
+        if path not in self._open:
             scheme, _, given = headers.get("authorization", "").partition(" ")
             # Both are compared whole, so the time taken tells nothing about how much of a guess was right.
             if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._token):
-                raise ApiError(401, "unauthorized", "send `Authorization: Bearer <token>` with the token in api.json")
+                raise ApiError(401, "unauthorized", "send `Authorization: Bearer <token>` with the token that `asya up` wrote down")
         length = headers.get("content-length", "")
         if length.isdigit() and int(length) > self._body_limit:
             raise _too_large(self._body_limit)

@@ -44,8 +44,15 @@ def runtime_file() -> Path:
 class _Kept:
     """A program that is kept running, with a delay that doubles while it keeps ending soon after its start."""
 
-    def __init__(self, name: str, argv: Sequence[str], env: Callable[[], Mapping[str, str]], on_line: OnLine) -> None:
-        self.name, self._argv, self._env, self._on_line = name, argv, env, on_line
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        env: Callable[[], Mapping[str, str]],
+        on_line: OnLine,
+        on_restart: Callable[[str], None],
+    ) -> None:
+        self.name, self._argv, self._env, self._on_line, self._on_restart = name, argv, env, on_line, on_restart
         self.child: process.Child | None = None
         self.quick_ends = 0
         self.problem = ""
@@ -73,6 +80,8 @@ class _Kept:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(delay):
                     await self._stopping.wait()
+            if not self._stopping.is_set():
+                self._on_restart(self.name)
 
     def _line(self, line: bytes) -> None:
         text = line.decode(errors="replace")
@@ -115,7 +124,9 @@ class Replica:
         sidecar_env: Mapping[str, str],
         on_line: OnReplicaLine,
         on_change: Callable[[], None],
+        on_restart: Callable[[str], None],
         http: httpx.AsyncClient,
+        metrics: bool = False,
     ) -> None:
         self.plan, self.number = plan, number
         self.ready = self._was_ready = self.draining = False
@@ -128,13 +139,15 @@ class Replica:
 
         def sidecar_environment() -> dict[str, str]:
             self._port = _free_port()
-            health = {"ASYA_HEALTH_ADDR": f"127.0.0.1:{self._port}"}
-            return {**plan.sidecar_env, **sidecar_env, **shared, **health}
+            addresses = {"ASYA_HEALTH_ADDR": f"127.0.0.1:{self._port}"}
+            if metrics:
+                addresses["ASYA_METRICS_ADDR"] = addresses["ASYA_HEALTH_ADDR"]
+            return {**plan.sidecar_env, **sidecar_env, **shared, **addresses}
 
         sidecar = [sys.executable, "-m", "asya_sidecar"]
         runtime = [plan.python, str(runtime_file())]
-        self._sidecar = _Kept("sidecar", sidecar, sidecar_environment, self._line)
-        self._runtime = _Kept("runtime", runtime, lambda: {**plan.runtime_env, **shared}, self._line)
+        self._sidecar = _Kept("sidecar", sidecar, sidecar_environment, self._line, on_restart)
+        self._runtime = _Kept("runtime", runtime, lambda: {**plan.runtime_env, **shared}, self._line, on_restart)
         self._probing = asyncio.create_task(self._probe(), name=f"probe {plan.name}/{number}")
 
     @property
@@ -146,6 +159,11 @@ class Replica:
     def sidecar_pid(self) -> int | None:
         """Process id of the sidecar while it runs."""
         return self._sidecar.child.pid if self._sidecar.child is not None else None
+
+    @property
+    def metrics_url(self) -> str:
+        """Where the sidecar that runs now serves its metrics, when it was asked to."""
+        return f"http://127.0.0.1:{self._port}/metrics"
 
     @property
     def pids(self) -> list[int]:

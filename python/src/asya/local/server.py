@@ -29,8 +29,8 @@ class _Server(uvicorn.Server):
 class ApiServer:
     """One listening API. `url` has the form ``http://127.0.0.1:PORT``."""
 
-    def __init__(self, port: int = 0) -> None:
-        """Take a loopback port (0 = any free one).
+    def __init__(self, port: int = 0, *, option: str = "--port") -> None:
+        """Take a loopback port (0 = any free one); `option` is where the user chose it.
 
         Raises:
             AsyaError: The port is taken.
@@ -44,7 +44,7 @@ class ApiServer:
         except OSError as error:
             self._socket.close()
             raise AsyaError(
-                f"port {port} on 127.0.0.1 cannot be used: {error.strerror}; choose another --port"
+                f"port {port} on 127.0.0.1 cannot be used: {error.strerror}; choose another {option}"
             ) from None
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self.token = secrets.token_urlsafe(32)

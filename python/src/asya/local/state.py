@@ -15,7 +15,8 @@ from asya.local.server import ADDRESS_FILE
 DEFAULT = Path(".asya")
 # sun_path holds 108 bytes on Linux, 104 on macOS; what follows the folder is "/r99999/asya.sock".
 _LONGEST_FOLDER = 80
-_QUEUE, _TASKS, _STATUS, _LOGS, _RUN, _LOCK = "queue.db", "tasks.db", "status.jsonl", "logs", "run", "lock"
+_QUEUE, _TASKS, _STATUS, _LOGS = "queue.db", "tasks.db", "status.jsonl", "logs"
+_METRICS, _RUN, _LOCK = "metrics", "run", "lock"
 
 
 class StateFolder:
@@ -75,6 +76,11 @@ class StateFolder:
         """Folder of the replicas' log files."""
         return self.path / _LOGS
 
+    @property
+    def metrics(self) -> Path:
+        """Folder of what a Prometheus and a Grafana on this machine need."""
+        return self.path / _METRICS
+
     def socket_dir(self, name: str) -> Path:
         """Make and return a folder for one replica's socket, short enough for a socket's path."""
         folder = self._sockets / name
@@ -118,4 +124,5 @@ class StateFolder:
                 else:
                     with contextlib.suppress(FileNotFoundError):
                         path.unlink()
-        shutil.rmtree(self.logs, ignore_errors=True)
+        for folder in (self.logs, self.metrics):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -24,8 +24,12 @@ from asya.local.record import StatusRecord
 from asya.local.replica import Replica, runtime_file
 from asya.local.server import ApiServer, write_address
 from asya.local.state import StateFolder
+from asya.local.tally import Tally
 from asya.local.writer import TaskStore
 from asya.transports import Outgoing, Transport
+
+if TYPE_CHECKING:
+    from asya.local.metrics.serving import MetricsServer
 
 EXIT_OK, EXIT_FAILED_TASKS, EXIT_STUCK, EXIT_KILLED = 0, 3, 4, 130
 _CONNECT_SECONDS = 12.0
@@ -36,12 +40,16 @@ _BODY_MARGIN = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How `asya up` was asked to run. `transport_env` are the transport's variables for every sidecar."""
+    """How `asya up` was asked to run.
+
+    `transport_env` are the transport's variables for every sidecar, `metrics_port` None when no metrics are wanted.
+    """
 
     transport_env: Mapping[str, str]
     log_level: str
     port: int = 0
     exit_when_idle: bool = False
+    metrics_port: int | None = None
 
 
 class Supervisor:
@@ -59,6 +67,7 @@ class Supervisor:
         self._killed = asyncio.Event()
         self._exit_code = EXIT_OK
         self._said: dict[str, str] = {}
+        self._tally = Tally()
         self._started_at = time.time()
         self._asked_at = time.monotonic()
 
@@ -115,7 +124,10 @@ class Supervisor:
             stack.callback(store.stop_watching)
             http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
             record = stack.enter_context(StatusRecord(self._state.status))
-            await self._serve(store, server, http, record)
+            metrics = self._metrics(store, http)
+            if metrics is not None:
+                stack.push_async_callback(metrics.stop)
+            await self._serve(store, server, http, record, metrics)
         return self._exit_code
 
     async def _open_transport(self, stack: contextlib.AsyncExitStack) -> bool:
@@ -140,7 +152,30 @@ class Supervisor:
         await self._transport.declare([plan.queue for plan in (*self._plan.actors, *self._plan.idle)])
         return True
 
-    async def _serve(self, store: TaskStore, server: ApiServer, http: httpx.AsyncClient, record: StatusRecord) -> None:
+    def _metrics(self, store: TaskStore, http: httpx.AsyncClient) -> MetricsServer | None:
+        if self._options.metrics_port is None:
+            return None
+        from asya.local.metrics.serving import MetricsServer  # noqa: PLC0415  loaded only when asked for
+
+        return MetricsServer(
+            self._options.metrics_port,
+            self._pools,
+            namespace=self._plan.namespace,
+            transport=self._transport.name,
+            tally=self._tally,
+            store=store,
+            http=http,
+            folder=self._state.metrics,
+        )
+
+    async def _serve(
+        self,
+        store: TaskStore,
+        server: ApiServer,
+        http: httpx.AsyncClient,
+        record: StatusRecord,
+        metrics: MetricsServer | None,
+    ) -> None:
         now = time.monotonic()
         for plan in self._plan.actors:
             self._pools[plan.name] = Pool(
@@ -160,7 +195,18 @@ class Supervisor:
             state=str(self._state.path),
             actors=[plan.name for plan in self._plan.actors],
         )
+        if metrics is not None:
+            await metrics.start()
+            self._console.event(
+                "metrics",
+                f"metrics at {metrics.page}\n     for Prometheus: prometheus --config.file={metrics.config_file}",
+                url=metrics.url,
+                page=metrics.page,
+                config=str(metrics.config_file),
+            )
         async with self._tasks() as tasks:
+            if metrics is not None:
+                tasks.append(asyncio.create_task(metrics.collector.run(), name="metrics"))
             for pool in self._pools.values():
                 tasks.append(asyncio.create_task(self._scale(pool, store, record), name=f"scale {pool.plan.name}"))
             if self._options.exit_when_idle:
@@ -220,7 +266,9 @@ class Supervisor:
                 sidecar_env=sidecar_env,
                 on_line=lambda source, text, ready: self._console.line(plan.name, number, source, text, ready=ready),
                 on_change=lambda: self._changed(plan.name, record),
+                on_restart=lambda name: self._tally.restarts.update([(plan.name, number, name)]),
                 http=http,
+                metrics=self._options.metrics_port is not None,
             )
 
         return start
@@ -259,6 +307,7 @@ class Supervisor:
         else:
             pool.grow(-surplus)
         name = pool.plan.name
+        self._tally.scalings.update([(name, "down" if surplus > 0 else "up")])
         text = f"{name}: {before} → {pool.desired} replicas (backlog {pool.backlog})"
         self._console.event(
             "scaled", text, actor=name, replicas_before=before, replicas=pool.desired, backlog=pool.backlog
