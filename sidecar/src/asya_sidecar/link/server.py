@@ -59,8 +59,9 @@ class RuntimeLink:
         self._waiting: deque[Call] = deque()
         self._server: asyncio.Server | None = None
         self._sweep: asyncio.TimerHandle | None = None
+        """The next look at running calls; None while there are none: an idle actor must not wake the machine."""
+        self._ping: asyncio.TimerHandle | None = None
         self._give_up: asyncio.TimerHandle | None = None
-        self._next_ping = 0.0
         self._loop = asyncio.get_running_loop()
         self.welcome = welcome(actor=actor, namespace=namespace, timeout=timeout)
         self.capacity = 0
@@ -90,15 +91,14 @@ class RuntimeLink:
             self._path.chmod(self._mode)
         except OSError as error:
             raise SettingsError([f"ASYA_SOCKET_DIR: cannot listen on {self._path}: {error.strerror}"]) from None
-        self._sweep = self._loop.call_later(SWEEP_SECONDS, self._look_at_the_clock)
+        self._ping = self._loop.call_later(PING_SECONDS, self._ask_whether_alive)
 
     async def close(self) -> None:
         """Tell the runtime that nothing more will come, and hang up."""
         self.finish()
-        if self._sweep is not None:
-            self._sweep.cancel()
-        if self._give_up is not None:
-            self._give_up.cancel()
+        for timer in (self._sweep, self._ping, self._give_up):
+            if timer is not None:
+                timer.cancel()
         if self._server is not None:
             self._server.close()
         for connection in (*self._workers, *self._supervisors):
@@ -119,6 +119,8 @@ class RuntimeLink:
         call = Call(meta, payload, limit, listener)
         if left is not None:
             call.expires = self._loop.time() + left
+        if self._sweep is None:
+            self._sweep = self._loop.call_later(SWEEP_SECONDS, self._look_at_the_clock)
         worker = None if self._waiting else self._roomiest()
         if worker is None:
             self._waiting.append(call)
@@ -227,7 +229,7 @@ class RuntimeLink:
             self._waiting.popleft().end(Away(self.reason))
 
     def _look_at_the_clock(self) -> None:
-        """End calls that take too long; have workers replaced that do not let go; notice a silent runtime."""
+        """End calls that take too long; have workers replaced that do not let go."""
         now = self._loop.time()
         for worker in self._workers:
             stuck = False
@@ -245,18 +247,18 @@ class RuntimeLink:
         for call in list(self._waiting):
             if call.expires is not None and now >= call.expires:
                 call.timed_out()
-        if now >= self._next_ping:
-            self._next_ping = now + PING_SECONDS
-            self._ping(now)
-        self._sweep = self._loop.call_later(SWEEP_SECONDS, self._look_at_the_clock)
+        busy = self._waiting or any(worker.calls for worker in self._workers)
+        self._sweep = self._loop.call_later(SWEEP_SECONDS, self._look_at_the_clock) if busy else None
 
-    def _ping(self, now: float) -> None:
+    def _ask_whether_alive(self) -> None:
+        now = self._loop.time()
         for supervisor in list(self._supervisors):
             if now - supervisor.last_heard > SILENCE_SECONDS:
                 log.error("the runtime's supervisor has been silent for %d s", now - supervisor.last_heard)
                 supervisor.close()
             else:
                 supervisor.send(frames.frame(frames.PING))
+        self._ping = self._loop.call_later(PING_SECONDS, self._ask_whether_alive)
 
 
 def _is_over(call: Call, now: float) -> bool:
