@@ -9,6 +9,8 @@ import pytest
 import pytest_asyncio
 from tests.contract.transports.harness import Harness, MemoryHarness, RabbitmqHarness, SqliteHarness
 
+ENGINES = ("fast", "aio-pika")
+
 
 @pytest.fixture
 def _harness(request: pytest.FixtureRequest, tmp_path: Path) -> Harness:
@@ -17,9 +19,9 @@ def _harness(request: pytest.FixtureRequest, tmp_path: Path) -> Harness:
             return MemoryHarness()
         case "sqlite":
             return SqliteHarness(tmp_path)
-        case "rabbitmq":
+        case ("rabbitmq", engine):
             url = request.getfixturevalue("rabbitmq_url")
-            return RabbitmqHarness(url, request.getfixturevalue("rabbitmq_broker").management_url)
+            return RabbitmqHarness(url, request.getfixturevalue("rabbitmq_broker").management_url, engine)
         case other:
             raise AssertionError(other)
 
@@ -36,6 +38,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "_harness" in metafunc.fixturenames:
         metafunc.parametrize(
             "_harness",
-            ["memory", "sqlite", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)],
+            [
+                "memory",
+                "sqlite",
+                *(
+                    pytest.param(("rabbitmq", engine), marks=pytest.mark.rabbitmq, id=f"rabbitmq-{engine}")
+                    for engine in ENGINES
+                ),
+            ],
             indirect=True,
         )

@@ -116,9 +116,9 @@ class RabbitmqHarness(Harness):
     counts_delayed = False
     shortest_delay = 0.2
 
-    def __init__(self, url: str, management_url: str | None) -> None:
+    def __init__(self, url: str, management_url: str | None, engine: str) -> None:
         super().__init__()
-        self._url = url
+        self._url, self._engine = url, engine
         self._management_url = management_url
         self.counts_in_flight = management_url is not None
 
@@ -127,7 +127,10 @@ class RabbitmqHarness(Harness):
         from asya.transports.rabbitmq import RabbitmqTransport
 
         settings = RabbitmqSettings(
-            url=self._url, management_url=self._management_url, message_bytes=self.message_bytes
+            url=self._url,
+            management_url=self._management_url,
+            message_bytes=self.message_bytes,
+            engine=self._engine,
         )
         return RabbitmqTransport(self.names, settings)
 

@@ -22,7 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from tests.support.rabbitmq import Broker, BrokerAddress, call_management, free_port, new_vhost
+from tests.support.rabbitmq import Broker, BrokerAddress, call_management, drop_vhost, free_port, new_vhost
 
 from asya.errors import (
     ConnectionLostError,
@@ -37,6 +37,7 @@ from asya.transports.base import Consumer, Delivery, Outgoing, QueueSpec, Settle
 from asya.transports.naming import QueueNames
 from asya.transports.rabbitmq import RabbitmqTransport, admin, client
 from asya.transports.rabbitmq.address import Address, addresses
+from asya.transports.rabbitmq.fast import handshake
 from asya.transports.rabbitmq.ladder import DUE_HEADER, Ladder
 from asya.transports.settings import RabbitmqSettings
 
@@ -76,8 +77,25 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
         yield stack
 
 
+@pytest.fixture(scope="module", params=["fast", "aio-pika"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """The engine of every transport that a test opens."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def rabbitmq_url(rabbitmq_broker: BrokerAddress, engine: str) -> Iterator[str]:
+    """A virtual host for each engine, because the tests name their namespaces."""
+    if rabbitmq_broker.management_url is None:
+        yield rabbitmq_broker.url
+        return
+    url = new_vhost(rabbitmq_broker.url, rabbitmq_broker.management_url)
+    yield url
+    drop_vhost(url, rabbitmq_broker.management_url)
+
+
 @pytest.fixture
-def connect(stack: AsyncExitStack) -> Open:
+def connect(stack: AsyncExitStack, engine: str) -> Open:
     """Open a transport that is closed when the test ends; each namespace is used by one test."""
 
     async def connect(
@@ -88,7 +106,7 @@ def connect(stack: AsyncExitStack) -> Open:
         **settings: object,
     ) -> RabbitmqTransport:
         names = QueueNames(namespace or f"ns{next(_numbers)}")
-        transport = RabbitmqTransport(names, RabbitmqSettings(url=url, **settings), ladder)  # type: ignore[arg-type]
+        transport = RabbitmqTransport(names, RabbitmqSettings(url=url, engine=engine, **settings), ladder)  # type: ignore[arg-type]
         stack.push_async_callback(transport.close)
         async with asyncio.timeout(SOON):
             await transport.open()
@@ -482,11 +500,15 @@ class TestDenied:
 
         assert "wrong" not in str(caught.value)
 
-    @pytest.mark.parametrize("connector", [partial(client.connect, purpose="test"), admin.connect])
+    @pytest.mark.parametrize(
+        "connector",
+        [partial(handshake.connect, purpose="test"), partial(client.connect, purpose="test"), admin.connect],
+        ids=["fast", "aio-pika", "admin"],
+    )
     async def test_cancelled_in_the_middle_of_a_refusal_it_is_cancelled(
-        self, rabbitmq_url: str, connector: Callable[[Address], Coroutine[Any, Any, object]]
+        self, rabbitmq_broker: BrokerAddress, connector: Callable[[Address], Coroutine[Any, Any, object]]
     ) -> None:
-        (address,) = addresses(RabbitmqSettings(url=rabbitmq_url.replace("guest:guest", "guest:wrong")))
+        (address,) = addresses(RabbitmqSettings(url=rabbitmq_broker.url.replace("guest:guest", "guest:wrong")))
         whole = SOON
         for _ in range(5):
             began = time.monotonic()

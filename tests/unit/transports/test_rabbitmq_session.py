@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -11,14 +11,14 @@ from asya.errors import ConnectionLostError, DeniedError, LeaseLostError, NoDest
 from asya.transports.base import Delivery, Link
 from asya.transports.rabbitmq import session as session_module
 from asya.transports.rabbitmq.consumer import ActorConsumer, Token
-from asya.transports.rabbitmq.engine import Arrival, OnBlocked, Publication
+from asya.transports.rabbitmq.engine import OnArrival, OnBlocked, OnPublished, Publication
 from asya.transports.rabbitmq.session import Session
 
 
 class FakeSubscription:
     """Notes what it is told; the test makes messages arrive."""
 
-    def __init__(self, on_arrival: Callable[[Arrival], None], on_end: Callable[[], None]) -> None:
+    def __init__(self, on_arrival: OnArrival, on_end: Callable[[], None]) -> None:
         self.told: list[object] = []
         self.alive = True
         self.prefetch = 0
@@ -54,7 +54,7 @@ class FakeSubscription:
 
     def arrive(self, **headers: int) -> int:
         self._tag += 1
-        self._on_arrival(Arrival(self._tag, b"%d" % self._tag, redelivered=False, headers=headers))
+        self._on_arrival(self._tag, b"%d" % self._tag, False, headers)
         return self._tag
 
     def cancel(self) -> None:
@@ -76,11 +76,11 @@ class FakeEngine:
         self.closed = False
         self.missing = False
 
-    async def publish(self, publications: Sequence[Publication]) -> None:
+    def publish(self, publication: Publication, on_published: OnPublished) -> None:
         raise NotImplementedError
 
     async def subscribe(
-        self, queue: str, actor: str, on_arrival: Callable[[Arrival], None], on_end: Callable[[], None]
+        self, queue: str, actor: str, on_arrival: OnArrival, on_end: Callable[[], None]
     ) -> FakeSubscription:
         if self.missing:
             raise NoDestinationError(actor=actor, queue=queue)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from asya.errors import DeniedError, SettingsError
 from asya.transports.settings import RabbitmqSettings
+
+if TYPE_CHECKING:
+    import ssl
 
 PORT, TLS_PORT = 5672, 5671
 _URL = "ASYA_RABBITMQ_URL"
@@ -30,6 +33,8 @@ class Trust:
         Raises:
             DeniedError: A file is missing or unusable.
         """
+        import ssl  # noqa: PLC0415  it is large, and only addresses with TLS need it
+
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
             if self.cert_file is not None:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from asya.errors import ConnectionLostError, NoDestinationError, RefusedError, TransportError
 from asya.transports.rabbitmq import client
 from asya.transports.rabbitmq.address import Address
-from asya.transports.rabbitmq.engine import Arrival, Engine, Publication, Subscription
+from asya.transports.rabbitmq.engine import (
+    NO_HEADERS,
+    Engine,
+    OnArrival,
+    OnBlocked,
+    OnPublished,
+    Publication,
+    Subscription,
+)
 from asya.transports.rabbitmq.publisher import Publisher
 from asya.transports.rabbitmq.settlements import Settlements
 
@@ -23,31 +31,25 @@ class AiopikaEngine:
         self._publishing = publishing
         self._consuming = consuming
         self._publisher: Publisher | None = None
-        self._opening = asyncio.Lock()
+        self._opening: asyncio.Task[None] | None = None
+        self._waiting: list[tuple[Publication, OnPublished]] = []
+        """For the publisher's channel to be opened."""
         for connection in (publishing, consuming):
             connection.closing.add_done_callback(self._on_closing)
 
-    async def publish(self, publications: Sequence[Publication]) -> None:
+    def publish(self, publication: Publication, on_published: OnPublished) -> None:
         """See `engine.Engine.publish`."""
         if self.blocked is not None:
-            raise RefusedError(f"the broker takes no messages: {self.blocked}")
-        publisher = self._publisher
-        if publisher is None or not publisher.alive:
-            publisher = await self._open_publisher()
-        if len(publications) == 1:
-            await publisher.confirmed(publisher.send(publications[0]))
-            return
-        failed: list[TransportError] = []
-        for sent in [publisher.send(publication) for publication in publications]:
-            try:
-                await publisher.confirmed(sent)
-            except TransportError as error:
-                failed.append(error)
-        if failed:
-            raise failed[0]
+            on_published(RefusedError(f"the broker takes no messages: {self.blocked}"))
+        elif self._publisher is not None and self._publisher.alive:
+            self._publisher.send(publication, on_published)
+        else:
+            self._waiting.append((publication, on_published))
+            if self._opening is None or self._opening.done():
+                self._opening = asyncio.get_running_loop().create_task(self._open_publisher())
 
     async def subscribe(
-        self, queue: str, actor: str, on_arrival: Callable[[Arrival], None], on_end: Callable[[], None]
+        self, queue: str, actor: str, on_arrival: OnArrival, on_end: Callable[[], None]
     ) -> Subscription:
         """See `engine.Engine.subscribe`."""
         with client.translated():
@@ -66,13 +68,20 @@ class AiopikaEngine:
         """See `engine.Engine.close`."""
         await asyncio.gather(client.close(self._consuming), client.close(self._publishing))
 
-    async def _open_publisher(self) -> Publisher:
-        async with self._opening:
-            if self._publisher is None or not self._publisher.alive:
-                with client.translated():
-                    channel = await client.open_channel(self._publishing, confirms=True)
-                self._publisher = Publisher(self._publishing, channel)
-            return self._publisher
+    async def _open_publisher(self) -> None:
+        """Open a channel for what waits, and send it or tell why it cannot be sent."""
+        try:
+            with client.translated():
+                channel = await client.open_channel(self._publishing, confirms=True)
+        except TransportError as error:
+            waiting, self._waiting = self._waiting, []
+            for _, on_published in waiting:
+                on_published(error)
+            return
+        self._publisher = Publisher(self._publishing, channel)
+        waiting, self._waiting = self._waiting, []
+        for publication, on_published in waiting:
+            self._publisher.send(publication, on_published)
 
     def _on_closing(self, closing: asyncio.Future[Any]) -> None:
         if not self.lost.done():
@@ -89,7 +98,7 @@ class AiopikaSubscription:
         channel: client.Channel,
         queue: str,
         actor: str,
-        on_arrival: Callable[[Arrival], None],
+        on_arrival: OnArrival,
         on_end: Callable[[], None],
     ) -> None:
         self._connection, self._channel = connection, channel
@@ -155,14 +164,8 @@ class AiopikaSubscription:
     async def _deliver(self, message: client.DeliveredMessage) -> None:
         tag = message.delivery_tag or 0
         self._settlements.arrived(tag)
-        self._on_arrival(
-            Arrival(
-                tag=tag,
-                body=message.body,
-                redelivered=bool(message.redelivered),
-                headers=message.header.properties.headers or {},
-            )
-        )
+        headers = message.header.properties.headers or NO_HEADERS
+        self._on_arrival(tag, message.body, bool(message.redelivered), headers)
 
     async def _cancelled(self, _: object) -> None:
         # The broker stopped it, as when the queue is deleted or moves. Runs in the channel's reader: no calls here.
@@ -170,7 +173,7 @@ class AiopikaSubscription:
         self._on_end()
 
 
-async def connect(address: Address, on_blocked: Callable[[str | None], None]) -> Engine:
+async def connect(address: Address, on_blocked: OnBlocked) -> Engine:
     """Open both connections to one host; `on_blocked` hears why the broker takes no messages, and None when it does."""
     engines: list[AiopikaEngine] = []
 

@@ -50,9 +50,11 @@ __all__ = [
     "connect",
     "connecting",
     "open_channel",
+    "ours",
     "table",
     "translated",
     "version",
+    "words",
 ]
 
 CONNECT_SECONDS = 15.0
@@ -197,21 +199,25 @@ def translated(where: str = "") -> Iterator[None]:
             raise
         raise ConnectionLostError(f"{where}the channel was closed") from error
     except Exception as error:
-        raise _ours(error, where) from error
+        raise ours(error, where) from error
 
 
-def _ours(error: Exception, where: str) -> TransportError:
+def ours(error: BaseException, where: str = "") -> TransportError:
+    """Return our error for one of the library's; `where` begins the text."""
+    if isinstance(error, TransportError):
+        return error
     if isinstance(error, _DENIED):
-        return DeniedError(f"{where}{_text(error)}")
+        return DeniedError(f"{where}{words(error)}")
     if isinstance(error, InvalidFrameError) and "Connection.OpenOk" in str(error.args):
         # The library drops the broker's words; the one thing refused at this step is the virtual host.
         return DeniedError(f"{where}the virtual host does not exist or the user may not enter it")
     if isinstance(error.__cause__, ssl.SSLCertVerificationError) or isinstance(error, ssl.SSLCertVerificationError):
-        return DeniedError(f"{where}the broker's certificate is not trusted: {_text(error)}")
+        return DeniedError(f"{where}the broker's certificate is not trusted: {words(error)}")
     if isinstance(error, TimeoutError):
         return ConnectionLostError(f"{where}no answer in time")
-    return ConnectionLostError(f"{where}{_text(error)}")
+    return ConnectionLostError(f"{where}{words(error)}")
 
 
-def _text(error: Exception) -> str:
+def words(error: BaseException) -> str:
+    """Return what an error of the library says."""
     return " ".join(str(arg) for arg in error.args) or type(error).__name__

@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from asya.errors import ConnectionLostError, LeaseLostError, TransportError
 from asya.transports.base import Delivery
-from asya.transports.rabbitmq.engine import Arrival, Subscription
+from asya.transports.rabbitmq.engine import Subscription
 from asya.transports.rabbitmq.session import Backoff, Session
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class ActorConsumer:
 
     The broker's prefetch is the credit. It holds per start of the consumer, so after stopping and starting again the
     broker may send more than is allowed together with what is still out; the rest waits here.
-    `detour` may take an arrival away before anybody sees it, and then settles it itself.
+    `detour` may take an arrival that has headers away before anybody sees it, and then settles it itself.
     """
 
     def __init__(
@@ -67,14 +68,14 @@ class ActorConsumer:
         queue: str,
         credit: int,
         on_delivery: Callable[[Delivery], None],
-        detour: Callable[[Token, Arrival], bool],
+        detour: Callable[[Token, bytes, Mapping[str, Any]], bool],
     ) -> None:
         self.actor = actor
         self._session, self._queue = session, queue
         self._credit = credit
         self._on_delivery, self._detour = on_delivery, detour
         self._out: set[Token] = set()
-        self._waiting: deque[tuple[Token, Arrival]] = deque()
+        self._waiting: deque[Delivery] = deque()
         self._subscription: Subscription | None = None
         self._changed = asyncio.Event()
         self._closed = False
@@ -126,7 +127,8 @@ class ActorConsumer:
     def settled(self, token: Token) -> None:
         """Note that a delivery is out no more."""
         self._out.discard(token)
-        self._hand_out()
+        if self._waiting:
+            self._hand_out()
         if self._closed and not self._out:
             self._ending = asyncio.create_task(self._end_when_empty())
 
@@ -174,24 +176,29 @@ class ActorConsumer:
                 return
             await self._changed.wait()
 
-    def _arrived(self, arrival: Arrival) -> None:
+    def _arrived(self, tag: int, body: bytes, redelivered: bool, headers: Mapping[str, Any]) -> None:  # noqa: FBT001
         assert self._subscription is not None  # noqa: S101  it is what calls this
-        token = Token(self._subscription, arrival.tag, self)
-        if not self._detour(token, arrival):
-            self._waiting.append((token, arrival))
-            self._hand_out()
+        token = Token(self._subscription, tag, self)
+        if headers and self._detour(token, body, headers):
+            return
+        delivery = Delivery(body, self.actor, token, _attempts(redelivered, headers))
+        if not self._waiting and len(self._out) < self._credit:
+            self._out.add(token)
+            self._on_delivery(delivery)
+        else:
+            self._waiting.append(delivery)
             if not self._credit:
                 self._changed.set()
 
     def _hand_out(self) -> None:
         while self._waiting and len(self._out) < self._credit:
-            token, arrival = self._waiting.popleft()
-            self._out.add(token)
-            self._on_delivery(Delivery(arrival.body, self.actor, token, attempts=_attempts(arrival)))
+            delivery = self._waiting.popleft()
+            self._out.add(delivery.token)
+            self._on_delivery(delivery)
 
     def _give_back_waiting(self) -> None:
         while self._waiting:
-            token, _ = self._waiting.popleft()
+            token: Token = self._waiting.popleft().token
             with contextlib.suppress(LeaseLostError):
                 token.settle(release=True)
 
@@ -207,7 +214,7 @@ class ActorConsumer:
         self._waiting.clear()
 
 
-def _attempts(arrival: Arrival) -> int:
+def _attempts(redelivered: bool, headers: Mapping[str, Any]) -> int:  # noqa: FBT001
     """Quorum queues count returns in a header; classic ones only say that there was one."""
-    count = arrival.headers.get("x-delivery-count")
-    return count + 1 if isinstance(count, int) else 1 + arrival.redelivered
+    count = headers.get("x-delivery-count") if headers else None
+    return count + 1 if isinstance(count, int) else 1 + redelivered

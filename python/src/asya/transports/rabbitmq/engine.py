@@ -1,39 +1,55 @@
 """What moves messages: the face of an engine.
 
 An engine is one life of two connections, one to publish and one to consume; when either breaks, the engine is done for
-and `lost` tells so. Coming back is `session`'s business, credit is `consumer`'s. `aiopika` is the first implementation.
-Another gets a module beside it, a word in the setting ASYA_RABBITMQ_ENGINE, and a line in `transport`.
+and `lost` tells so. Coming back is `session`'s business, credit is `consumer`'s. There are two: `fast` speaks AMQP by
+itself, `aiopika` by a library. Another gets a module beside them, a word in the setting ASYA_RABBITMQ_ENGINE, and a
+line in `engines`.
+
+What happens for each message is plain calls and callbacks, so that no task and no future is made for it.
 Errors are `asya.errors.TransportError`s only.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
+from asya.errors import TransportError
 
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """One message to publish. `actor` and `queue` name the destination in errors."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Destination:
+    """Where messages go; `actor` and `queue` name it in errors.
+
+    Best one object for many messages: engines keep what they have encoded for it.
+    """
 
     exchange: str
     key: str
-    body: bytes
     actor: str
     queue: str
+
+
+@dataclass(slots=True, eq=False)
+class Publication:
+    """One message to publish."""
+
+    destination: Destination
+    body: bytes
     headers: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """One message as it came; `tag` is valid on the subscription it came by."""
-
-    tag: int
-    body: bytes
-    redelivered: bool
-    headers: Mapping[str, Any]
+OnPublished = Callable[[TransportError | None], None]
+"""Hears once that the broker has confirmed a message, or why it has not. Must not raise."""
+OnArrival = Callable[[int, bytes, bool, Mapping[str, Any]], None]
+"""Hears of one message: its tag, valid on the subscription it came by; body; whether it was given out before; headers,
+which are the same empty mapping for all messages that have none."""
+OnBlocked = Callable[[str | None], None]
+"""Hears why the broker takes no messages for now, and None when it does again."""
+NO_HEADERS: Mapping[str, Any] = MappingProxyType({})
 
 
 class Subscription(Protocol):
@@ -73,10 +89,13 @@ class Engine(Protocol):
     lost: asyncio.Future[str]
     """Done, with the reason, when one of the connections has broken."""
 
-    async def publish(self, publications: Sequence[Publication]) -> None:
-        """Publish persistently; return when the broker has confirmed all, or raise for the first that has failed.
+    def publish(self, publication: Publication, on_published: OnPublished) -> None:
+        """Publish persistently; `on_published` is called when the broker has confirmed it, or with what went wrong.
 
-        Raises:
+        It may be called before this returns. Messages to one destination keep their order. How much may be on the way
+        unconfirmed is bounded; what is beyond it waits its turn.
+
+        Errors that are told:
             NoDestinationError: No queue is bound to it.
             RefusedError: The broker blocks publishers, or the queue rejects.
             TooLargeError: Over the broker's own limit.
@@ -85,7 +104,7 @@ class Engine(Protocol):
         """
 
     async def subscribe(
-        self, queue: str, actor: str, on_arrival: Callable[[Arrival], None], on_end: Callable[[], None]
+        self, queue: str, actor: str, on_arrival: OnArrival, on_end: Callable[[], None]
     ) -> Subscription:
         """Open a channel for `queue`, not yet receiving.
 
@@ -99,7 +118,5 @@ class Engine(Protocol):
         """Disconnect. Idempotent."""
 
 
-OnBlocked = Callable[[str | None], None]
-"""Hears why the broker takes no messages for now, and None when it does again."""
 Connect = Callable[[OnBlocked], Awaitable[Engine]]
 """Starts an engine's life."""

@@ -6,6 +6,7 @@ names, numbers and the body vary. Rare frames are left to the library.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from struct import Struct
 
 _START = Struct(">BHI")  # kind of frame, channel, size
@@ -35,28 +36,35 @@ def short(text: str) -> bytes:
     return bytes((len(encoded),)) + encoded
 
 
+def publish_method(channel: int, exchange: str, key: str) -> bytes:
+    """Return the first frame of a mandatory message, which is the same for all messages with this key."""
+    method = b"".join((_PUBLISH, short(exchange), short(key), _MANDATORY))
+    return b"".join((_START.pack(_METHOD, channel, len(method)), method, _END))
+
+
 def publish(
     channel: int, exchange: str, key: str, message_id: str, table: bytes | None, body: bytes, largest: int
-) -> list[bytes]:
-    """Return the pieces of one mandatory, persistent message; `largest` body bytes go into a frame.
+) -> list[bytes | memoryview]:
+    """Return the pieces of one mandatory, persistent message: see `publish_method` and `content`."""
+    return [publish_method(channel, exchange, key), *content(channel, message_id, table, body, largest)]
+
+
+def content(
+    channel: int, message_id: str, table: bytes | None, body: bytes, largest: int
+) -> Iterator[bytes | memoryview]:
+    """Yield the pieces of a persistent message's header and body; `largest` body bytes go into a frame.
 
     `table` holds the headers, encoded; None for none.
     """
-    method = b"".join((_PUBLISH, short(exchange), short(key), _MANDATORY))
     properties = b"".join((table or b"", _PERSISTENT, short(message_id)))
     flags = _DELIVERY_MODE | _MESSAGE_ID | (_HEADERS if table is not None else 0)
-    pieces = [
-        _START.pack(_METHOD, channel, len(method)),
-        method,
-        _END,
-        _HEADER.pack(_CONTENT, channel, 14 + len(properties), _BASIC, 0, len(body), flags),
-        properties,
-        _END,
-    ]
+    yield _HEADER.pack(_CONTENT, channel, 14 + len(properties), _BASIC, 0, len(body), flags) + properties + _END
+    whole = memoryview(body)
     for start in range(0, len(body), largest):
-        part = body if len(body) <= largest else body[start : start + largest]
-        pieces += (_START.pack(_BODY, channel, len(part)), part, _END)
-    return pieces
+        part = whole[start : start + largest]
+        yield _START.pack(_BODY, channel, len(part))
+        yield part
+        yield _END
 
 
 def ack(channel: int, tag: int, *, multiple: bool = False) -> bytes:

@@ -1,4 +1,4 @@
-"""Publishing on one channel with confirmations.
+"""Publishing on one channel of the library with confirmations.
 
 The library's own publishing takes a lock, a time limit and several objects for each message and encodes field by field.
 Here a message is its frames, which go out with all others of the turn, and a future in the library's register of
@@ -8,21 +8,12 @@ confirmations, which it keeps on resolving: acks, nacks, returns and the end of 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from asya.errors import ConnectionLostError, NoDestinationError, RefusedError, TooLargeError, TransportError
-from asya.transports.rabbitmq import client, frames
-from asya.transports.rabbitmq.engine import Publication
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A message on its way."""
-
-    publication: Publication
-    message_id: str
-    confirmation: asyncio.Future[Any]
+from asya.errors import ConnectionLostError, TransportError
+from asya.transports.rabbitmq import client, frames, refusals
+from asya.transports.rabbitmq.engine import OnPublished, Publication
 
 
 class Publisher:
@@ -36,17 +27,17 @@ class Publisher:
         """Whether the channel is open."""
         return not self._channel.is_closed
 
-    def send(self, publication: Publication) -> Sent:
-        """Put a message on its way; `confirmed` must be awaited for each."""
-        channel = self._channel
+    def send(self, publication: Publication, on_published: OnPublished) -> None:
+        """Put a message on its way; `on_published` hears what became of it."""
+        channel, destination = self._channel, publication.destination
         table = client.table(publication.headers) if publication.headers else None
         number = channel.delivery_tag + 1
         # A message that comes back is told by its id.
         message_id = str(number)
         pieces = frames.publish(
             channel.number,
-            publication.exchange,
-            publication.key,
+            destination.exchange,
+            destination.key,
             message_id,
             table,
             publication.body,
@@ -55,32 +46,29 @@ class Publisher:
         channel.delivery_tag = number
         confirmation = channel.confirmations[number] = channel.create_future()
         channel.message_id_delivery_tag[message_id] = number
+        confirmation.add_done_callback(partial(self._confirmed, publication, message_id, on_published))
         self._connection.send(lambda: b"".join(pieces))
-        return Sent(publication, message_id, confirmation)
 
-    async def confirmed(self, sent: Sent) -> None:
-        """Wait for the broker's word. Errors as `engine.Engine.publish` has them."""
-        publication = sent.publication
-        try:
-            with client.translated():
-                try:
-                    await sent.confirmation
-                except client.PublishError as error:
-                    raise NoDestinationError(actor=publication.actor, queue=publication.queue) from error
-                except client.DeliveryError as error:
-                    raise RefusedError(f"queue {publication.queue} rejects messages; it may be full") from error
-        except ConnectionLostError as error:
-            raise _explained(error, publication) from error.__cause__
-        finally:
-            self._channel.message_id_delivery_tag.pop(sent.message_id, None)
+    def _confirmed(
+        self, publication: Publication, message_id: str, on_published: OnPublished, confirmation: asyncio.Future[Any]
+    ) -> None:
+        self._channel.message_id_delivery_tag.pop(message_id, None)
+        on_published(_outcome(publication, confirmation))
 
 
-def _explained(error: ConnectionLostError, publication: Publication) -> TransportError:
-    """Say what a closed channel means for one of the messages that were on the way by it."""
-    cause, text = error.__cause__, str(error)
-    if isinstance(cause, client.ChannelNotFoundEntity) and f"'{publication.exchange}'" in text:
-        return NoDestinationError(actor=publication.actor, queue=publication.queue)
-    if isinstance(cause, client.ChannelPreconditionFailed) and f"message size {len(publication.body)} " in text:
-        limit = int("".join(filter(str.isdigit, text.rpartition("size")[2])) or 0)
-        return TooLargeError(actor=publication.actor, size=len(publication.body), limit=limit)
-    return error
+def _outcome(publication: Publication, confirmation: asyncio.Future[Any]) -> TransportError | None:
+    if confirmation.cancelled():
+        return ConnectionLostError("the channel was closed")
+    match confirmation.exception():
+        case None:
+            return None
+        case client.PublishError():
+            return refusals.returned(publication)
+        case client.DeliveryError():
+            return refusals.rejected(publication)
+        case client.ChannelNotFoundEntity() as error:
+            return refusals.closed(refusals.NOT_FOUND, client.words(error), publication)
+        case client.ChannelPreconditionFailed() as error:
+            return refusals.closed(refusals.PRECONDITION_FAILED, client.words(error), publication)
+        case error:
+            return client.ours(error)

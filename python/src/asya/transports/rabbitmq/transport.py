@@ -5,25 +5,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from asya.errors import ConnectionLostError, NoDestinationError, TooLargeError, TransportError
+from asya.errors import ConnectionLostError, LeaseLostError, NoDestinationError, TooLargeError, TransportError
 from asya.transports.base import Consumer, Delivery, Depth, Limits, Link, Outgoing, QueueSpec, Settle
 from asya.transports.naming import QueueNames
-from asya.transports.rabbitmq import aiopika
-from asya.transports.rabbitmq.address import Address, addresses
+from asya.transports.rabbitmq.address import addresses
 from asya.transports.rabbitmq.consumer import ActorConsumer, Token
 from asya.transports.rabbitmq.control import Control
-from asya.transports.rabbitmq.engine import Arrival, Engine, OnBlocked, Publication
+from asya.transports.rabbitmq.engine import Destination, Engine, OnBlocked, Publication
+from asya.transports.rabbitmq.engines import starter
 from asya.transports.rabbitmq.ladder import DUE_HEADER, Ladder
+from asya.transports.rabbitmq.outcomes import Several, Then
 from asya.transports.rabbitmq.session import FIRST_WAIT, Session
 from asya.transports.rabbitmq.topology import dead_letter_key, is_actor
 from asya.transports.settings import RabbitmqSettings
 
 log = logging.getLogger(__name__)
 FLUSH_SECONDS = 5.0
-_ENGINES: dict[str, Callable[[Address, OnBlocked], Awaitable[Engine]]] = {"aio-pika": aiopika.connect}
+KNOWN_DESTINATIONS = 1024
+"""How many are kept ready; a message may name any actor, so that there may be more."""
 
 
 class RabbitmqTransport:
@@ -38,12 +41,14 @@ class RabbitmqTransport:
         self._exchange = settings.exchange or names.exchange
         self._ladder = ladder or Ladder()
         self._addresses = addresses(settings)
-        self._start_engine = _ENGINES[settings.engine]
+        self._start_engine = starter(settings.engine)
         self._session = Session(self._connect, self.link)
         self._control = Control(names, self._exchange, self._ladder, settings, self._addresses)
         self._consumers: list[ActorConsumer] = []
-        self._running: set[asyncio.Task[Any]] = set()
+        self._running: set[asyncio.Future[Any]] = set()
+        self._asking: set[asyncio.Task[None]] = set()
         self._seen: set[str] = set()
+        self._destinations: dict[str, Destination] = {}
 
     async def open(self) -> None:
         """See `Transport.open`."""
@@ -80,7 +85,9 @@ class RabbitmqTransport:
 
     def publish(self, messages: Sequence[Outgoing]) -> asyncio.Future[None]:
         """See `Transport.publish`."""
-        return self._start(self._publish(messages))
+        done = self._pending()
+        self._publish(messages, partial(self._end, done))
+        return done
 
     def complete(
         self, delivery: Delivery, messages: Sequence[Outgoing] = (), settle: Settle = Settle.ACK
@@ -88,7 +95,25 @@ class RabbitmqTransport:
         """See `Transport.complete`."""
         if messages and settle is not Settle.ACK:
             raise ValueError(f"{settle} takes no messages")
-        return self._start(self._complete(delivery, messages, settle))
+        token, done = self._token(delivery), self._pending()
+        then = partial(self._settle, done, token, settle is Settle.RELEASE)
+        try:
+            token.check()
+        except LeaseLostError as error:
+            self._end(done, error)
+            return done
+        if settle is Settle.DEAD_LETTER:
+            # Published and confirmed by ourselves instead of rejected: a reject loses the message without a word where
+            # the queue was declared by others without a dead-letter exchange, and can lose it where the broker's
+            # dead-lettering is at-most-once (classic queues; 3.10 without the feature flag stream_queue).
+            key, queue = dead_letter_key(delivery.actor), self._names.dead_letters(delivery.actor)
+            destination = Destination(self._exchange, key, delivery.actor, queue)
+            self._send([Publication(destination, delivery.body)], then)
+        elif messages:
+            self._publish(messages, then)
+        else:
+            then(None)
+        return done
 
     async def extend(self, delivery: Delivery, seconds: float) -> None:  # noqa: ARG002  there is no lease to extend
         """See `Transport.extend`: RabbitMQ lets a delivery be held as long as the connection lives."""
@@ -119,26 +144,89 @@ class RabbitmqTransport:
                 return engine
         raise ConnectionLostError("; ".join(problems))
 
-    async def _complete(self, delivery: Delivery, messages: Sequence[Outgoing], settle: Settle) -> None:
-        token = self._token(delivery)
-        token.check()
-        if settle is Settle.DEAD_LETTER:
-            # Published and confirmed by ourselves instead of rejected: a reject loses the message without a word where
-            # the queue was declared by others without a dead-letter exchange, and can lose it where the broker's
-            # dead-lettering is at-most-once (classic queues; 3.10 without the feature flag stream_queue).
-            key, queue = dead_letter_key(delivery.actor), self._names.dead_letters(delivery.actor)
-            await self._session.now.publish([Publication(self._exchange, key, delivery.body, delivery.actor, queue)])
-        elif messages:
-            await self._publish(messages)
-        token.settle(release=settle is Settle.RELEASE)
+    def _pending(self) -> asyncio.Future[None]:
+        done = asyncio.get_running_loop().create_future()
+        self._running.add(done)
+        return done
 
-    async def _publish(self, messages: Sequence[Outgoing]) -> None:
+    def _end(self, done: asyncio.Future[None], error: BaseException | None) -> None:
+        self._running.discard(done)
+        if done.done():
+            return
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
+
+    def _settle(self, done: asyncio.Future[None], token: Token, release: bool, error: BaseException | None) -> None:  # noqa: FBT001
+        # Who has cancelled it decides anew what becomes of the delivery.
+        if error is None and not done.done():
+            try:
+                token.settle(release=release)
+            except LeaseLostError as lost:
+                error = lost
+        self._end(done, error)
+
+    def _publish(self, messages: Sequence[Outgoing], then: Then) -> None:
+        seen, limit = self._seen, self.limits.message_bytes
+        unseen: set[str] = set()
+        unsure = False
         for message in messages:
-            if len(message.body) > self.limits.message_bytes:
-                raise TooLargeError(actor=message.actor, size=len(message.body), limit=self.limits.message_bytes)
-        engine = self._session.now
-        await engine.publish([await self._publication(message) for message in messages])
-        self._seen.update(message.actor for message in messages)
+            if len(message.body) > limit:
+                then(TooLargeError(actor=message.actor, size=len(message.body), limit=limit))
+                return
+            if message.actor not in seen:
+                unseen.add(message.actor)
+                unsure = unsure or message.delay > 0
+        if unsure:
+            # Nobody would notice a wrong destination before the time has come, so it is looked for now.
+            asking = asyncio.get_running_loop().create_task(self._publish_after_asking(messages, then))
+            self._asking.add(asking)
+            asking.add_done_callback(self._asking.discard)
+            return
+        try:
+            publications = [self._publication(message) for message in messages]
+        except NoDestinationError as error:
+            then(error)
+            return
+        self._send(publications, partial(self._note, unseen, then) if unseen else then)
+
+    async def _publish_after_asking(self, messages: Sequence[Outgoing], then: Then) -> None:
+        try:
+            _ = self._session.now
+            for actor in {message.actor for message in messages if message.delay > 0} - self._seen:
+                queue = self._check(actor)
+                if not await self._control.exists(queue):
+                    raise NoDestinationError(actor=actor, queue=queue)  # noqa: TRY301
+                self._seen.add(actor)
+        except BaseException as error:
+            then(error)
+            if not isinstance(error, TransportError):
+                raise
+        else:
+            self._publish(messages, then)
+
+    def _note(self, actors: set[str], then: Then, error: BaseException | None) -> None:
+        """Take note of actors whose queues have just taken a message."""
+        if error is None:
+            self._seen |= actors
+        then(error)
+
+    def _send(self, publications: Sequence[Publication], then: Then) -> None:
+        try:
+            engine = self._session.now
+        except ConnectionLostError as error:
+            then(error)
+            return
+        if len(publications) == 1:
+            engine.publish(publications[0], then)
+            return
+        if not publications:
+            then(None)
+            return
+        several = Several(len(publications), then)
+        for index, publication in enumerate(publications):
+            engine.publish(publication, several.part(index))
 
     def _check(self, actor: str) -> str:
         """Return the name of an actor's queue, or say that there can be none."""
@@ -147,34 +235,36 @@ class RabbitmqTransport:
             raise NoDestinationError(actor=actor, queue=queue)
         return queue
 
-    async def _publication(self, message: Outgoing) -> Publication:
-        queue = self._check(message.actor)
+    def _publication(self, message: Outgoing) -> Publication:
         if message.delay <= 0:
-            return Publication(self._exchange, message.actor, message.body, message.actor, queue)
-        # Nobody would notice a wrong destination before the time has come, so it is looked for now.
-        if message.actor not in self._seen:
-            if not await self._control.exists(queue):
-                raise NoDestinationError(actor=message.actor, queue=queue)
-            self._seen.add(message.actor)
+            return Publication(self._destinations.get(message.actor) or self._destination(message.actor), message.body)
+        self._check(message.actor)
         due = time.time() + message.delay
         headers = {DUE_HEADER: int(due * 1000)} if message.delay > self._ladder.longest else None
         exchange, key = self._ladder.route(message.delay, self._names.namespace, message.actor)
-        return Publication(exchange, key, message.body, message.actor, exchange, headers)
+        return Publication(Destination(exchange, key, message.actor, exchange), message.body, headers)
 
-    def _goes_round(self, token: Token, arrival: Arrival) -> bool:
+    def _destination(self, actor: str) -> Destination:
+        queue = self._check(actor)
+        if len(self._destinations) >= KNOWN_DESTINATIONS:
+            self._destinations.clear()
+        destination = self._destinations[actor] = Destination(self._exchange, actor, actor, queue)
+        return destination
+
+    def _goes_round(self, token: Token, body: bytes, headers: Mapping[str, Any]) -> bool:
         """Send an arrival down the ladder again when its delay was longer than the ladder."""
-        due = arrival.headers.get(DUE_HEADER)
+        due = headers.get(DUE_HEADER)
         if not isinstance(due, int):
             return False
         left = due / 1000 - time.time()
         if left <= 0:
             return False
-        self._start(self._go_round(token, Outgoing(token.consumer.actor, arrival.body, left)))
+        self._start(self._go_round(token, Outgoing(token.consumer.actor, body, left)))
         return True
 
     async def _go_round(self, token: Token, message: Outgoing) -> None:
         try:
-            await self._publish([message])
+            await self.publish([message])
             token.settle()
         except TransportError as error:
             log.warning("a message delayed for long could not be sent on, it is given back: %s", error)
