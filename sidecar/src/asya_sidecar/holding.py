@@ -59,6 +59,8 @@ class Holding:
             await self._transport.complete(hop.delivery, (), Settle.RELEASE)
         except TransportError as error:
             log.debug("not released, the broker does it when the lease ends: %s", error)
+        if self._observer is not None:
+            self._observer.released(hop)
 
     async def put_aside(self, hop: Hop) -> None:
         """Dead-letter a message that cannot be handled; where even that fails, it goes back."""

@@ -55,6 +55,8 @@ class Loop:
         self._passage = Passage(actor, carrier, self._holding, self, reporter, observer, tracer)
         self._inbox: deque[Hop] = deque()
         self._slots = self._busy = self._parked = 0
+        self.received = 0
+        """Deliveries so far."""
         self._blockers: set[str] = {RUNTIME_AWAY}
         self._consumer: Consumer | None = None
         self._consuming = ""
@@ -85,6 +87,16 @@ class Loop:
     def waiting(self) -> int:
         """How many messages are parked beside the slots."""
         return self._parked
+
+    @property
+    def slots(self) -> int:
+        """How many messages may be under way at once."""
+        return self._slots
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker is."""
+        return self._transport.link.connected
 
     @property
     def blockers(self) -> frozenset[str]:
@@ -186,6 +198,7 @@ class Loop:
 
     def _on_delivery(self, delivery: Delivery) -> None:
         hop = Hop(self._passage, delivery, time.perf_counter())
+        self.received += 1
         self._holding.add(hop)
         if self._busy < self._slots and not self._inbox:
             self._busy += 1

@@ -25,6 +25,9 @@ class Observer(Protocol):
     def parked(self, hop: Hop, error: Exception) -> None:
         """Take note of a message that waits beside the slots because of `error`."""
 
+    def released(self, hop: Hop) -> None:
+        """Take note of a delivery that was given back."""
+
     def lease_extended(self) -> None:
         """Take note of a lease that was prolonged."""
 

@@ -292,6 +292,9 @@ class Passage:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for hop in hops:
+            if self._tracer is not None and hop.trace is not None:
+                self._tracer.end(hop)
 
     # -- errors of ours
 

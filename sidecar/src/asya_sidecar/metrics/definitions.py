@@ -96,7 +96,7 @@ SENT = _metric(
 RELEASED = _metric(
     "counter",
     "messages_released_total",
-    "Deliveries given back to the queue unhandled.",
+    "Deliveries given back to the queue; `unstarted` ones had only been prefetched.",
     "queue",
     "reason",
     reason=RELEASE_REASONS,

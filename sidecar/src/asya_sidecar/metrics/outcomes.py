@@ -19,7 +19,7 @@ FAILURE_REASONS = (
 ERROR_TYPES = ("execution_error", "timeout", "runtime_crashed", "result_not_serializable", "invalid_route")
 MESSAGE_TYPES = ("routing", "retry", "on_exhausted", "sink", "sump")
 PHASES = ("succeeded", "failed", "canceled", "paused")
-RELEASE_REASONS = ("runtime_away", "draining", "internal_error")
+RELEASE_REASONS = ("runtime_away", "unstarted", "draining", "internal_error")
 STOP_REASONS = (
     "no_runtime", "runtime_stopping", "draining", "broker_disconnected", "broker_refuses", "unreachable",
     "rate_limit", "circuit_open", "other",
@@ -76,3 +76,18 @@ SETTLES_NOTHING = frozenset(
 )
 """Rows of the truth table that are never counted as processed: checks passed, waiting, deliveries given back, and what
 the broker does by itself."""
+
+_STOPPED_BY = {
+    "no runtime": "no_runtime",
+    "the runtime is stopping": "runtime_stopping",
+    "draining": "draining",
+    "the broker does not take messages": "broker_refuses",
+    "neither": "unreachable",
+    "rate limit": "rate_limit",
+    "circuit": "circuit_open",
+}
+
+
+def stop_reason(blocker: str) -> str:
+    """Return the label value for a reason why nothing is received, which is a sentence for people elsewhere."""
+    return next((value for start, value in _STOPPED_BY.items() if blocker.startswith(start)), "other")
