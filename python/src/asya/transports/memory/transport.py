@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
@@ -43,7 +44,7 @@ class MemoryTransport:
         self.link = Link()
         self._names = names
         self.wire: Wire = wire or DirectWire()
-        self.subscribers: list[tuple[MemoryQueue, Subscriber]] = []
+        self.subscriptions: list[_Subscription] = []
         self._open = False
 
     async def open(self) -> None:
@@ -53,14 +54,17 @@ class MemoryTransport:
 
     async def close(self) -> None:
         """Release what is unsettled and disconnect; see `base.Transport.close`."""
-        for queue, subscriber in self.subscribers:
-            for lease in [lease for lease in queue.out if lease.consumer is subscriber]:
-                self.broker.settle(lease, Settle.RELEASE)
-            if subscriber in queue.subscribers:
-                queue.subscribers.remove(subscriber)
-        self.subscribers.clear()
+        with contextlib.suppress(TransportError):  # no connection: the broker takes it all back by itself
+            await self.wire.request(self._give_back)
         self._open = False
         self.link.set(False, "closed")
+
+    def _give_back(self) -> None:
+        for subscription in self.subscriptions:
+            for lease in subscription.leases():
+                self.broker.settle(lease, Settle.RELEASE)
+            subscription.leave()
+        self.subscriptions.clear()
 
     def drop_connection(self, reason: str = "connection reset") -> None:
         """Break the connection: what was handed out comes again, to others at once, here after `restore_connection`."""
@@ -72,19 +76,21 @@ class MemoryTransport:
         self.pick_up()
         self.link.set(True)
 
-    def hang_up(self, *, end_leases: bool) -> None:
+    def hang_up(self, *, end_leases: bool, for_good: bool = False) -> None:
         """The broker's part of a broken connection: nothing is handed out; leases end, or run until their time."""
-        for queue, subscriber in self.subscribers:
-            subscriber.paused = True
-            for lease in [lease for lease in queue.out if lease.consumer is subscriber and end_leases]:
+        for subscription in self.subscriptions:
+            subscription.subscriber.paused = True
+            for lease in subscription.leases() if end_leases else ():
                 self.broker.end(lease)
                 self.broker.uncount(lease)
+            if for_good:
+                subscription.leave()
 
     def pick_up(self) -> None:
-        """The broker's part of a connection that is made again."""
-        for queue, subscriber in self.subscribers:
-            subscriber.paused = False
-            self.broker.dispatch_soon(queue)
+        """The broker's part of a connection that is made again, with the credit that was last asked for."""
+        for subscription in self.subscriptions:
+            subscription.subscriber.paused = False
+            subscription.apply_credit()
 
     async def declare(self, queues: Sequence[QueueSpec]) -> None:
         """Make queues; see `base.Transport.declare`."""
@@ -105,7 +111,11 @@ class MemoryTransport:
         """Start to receive; see `base.Transport.consume`."""
         self._check_connected()
         subscription = _Subscription(self, actor, credit, on_delivery)
-        await self.wire.request(subscription.begin)
+        try:
+            await self.wire.request(subscription.begin)
+        except TransportError:
+            subscription.forget()  # with the connection the broker has lost whatever it knew of it
+            raise
         return Consumer(subscription.set_credit, subscription.close)
 
     def publish(self, messages: Sequence[Outgoing]) -> asyncio.Future[None]:
@@ -216,28 +226,50 @@ class MemoryTransport:
 
 
 class _Subscription:
-    """One consumer; `begin` and what is named after the broker runs at its end of the wire, the rest at ours."""
+    """One consumer. `set_credit` and `close` are the transport's end of the wire, what they ask for is the broker's."""
 
     def __init__(
         self, transport: MemoryTransport, actor: str, credit: int, on_delivery: Callable[[Delivery], None]
     ) -> None:
         self._transport, self._actor, self._on_delivery = transport, actor, on_delivery
-        self._subscriber = Subscriber(self._hand_out, credit)
+        self.subscriber = Subscriber(self._hand_out, credit)
         self._queue: MemoryQueue | None = None
+        self._wanted = credit
         self._closed = False
 
     def begin(self) -> None:
         self._queue = self._transport.queue_of(self._actor)
-        self._queue.subscribers.append(self._subscriber)
-        self._transport.subscribers.append((self._queue, self._subscriber))
-        self._transport.broker.dispatch_soon(self._queue)
+        self._queue.subscribers.append(self.subscriber)
+        self._transport.subscriptions.append(self)
+        self.apply_credit()
 
     def set_credit(self, credit: int) -> None:
+        self._wanted = credit
         self._transport.wire.tell(partial(self._change, credit))
 
     def close(self) -> asyncio.Future[None]:
         self._closed = True
-        return self._transport.wire.request(self._end)
+        return self._transport.wire.request(self.leave)
+
+    def apply_credit(self) -> None:
+        self._change(self._wanted)
+
+    def leases(self) -> list[Lease]:
+        """Return what is in this consumer's hands."""
+        out = self._queue.out if self._queue is not None else ()
+        return [lease for lease in out if lease.consumer is self.subscriber]
+
+    def leave(self) -> None:
+        """Get nothing more."""
+        if self._queue is not None and self.subscriber in self._queue.subscribers:
+            self._queue.subscribers.remove(self.subscriber)
+
+    def forget(self) -> None:
+        """Be as if it had never begun."""
+        self._closed = True
+        self.leave()
+        if self in self._transport.subscriptions:
+            self._transport.subscriptions.remove(self)
 
     def _hand_out(self, lease: Lease) -> None:
         self._transport.wire.hand_out(partial(self._arrived, lease))
@@ -250,13 +282,9 @@ class _Subscription:
         self._on_delivery(Delivery(lease.message.body, self._actor, lease, lease.message.attempts, seconds))
 
     def _change(self, credit: int) -> None:
-        self._subscriber.credit = credit
+        self.subscriber.credit = credit
         if self._queue is not None:
             self._transport.broker.dispatch_soon(self._queue)
-
-    def _end(self) -> None:
-        if self._queue is not None and self._subscriber in self._queue.subscribers:
-            self._queue.subscribers.remove(self._subscriber)
 
 
 def _lease(delivery: Delivery) -> Lease:
