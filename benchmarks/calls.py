@@ -23,10 +23,11 @@ from tests.support.processes import Process
 from asya_sidecar.decide import Ended, Outcome
 from asya_sidecar.link import RuntimeLink
 from benchmarks.payload import payload
-from benchmarks.pods import HANDLERS, IN_FLIGHT, RUNTIME
 from benchmarks.procfs import tree
+from benchmarks.workers import HANDLERS, PodSettings
 
 LIMIT = 60.0
+PODS = PodSettings()
 BATCHES = 20
 
 
@@ -77,7 +78,7 @@ async def sequential(link: RuntimeLink, total: int) -> float:
 
 
 async def pipelined(link: RuntimeLink, total: int) -> float:
-    """Seconds for `total` calls with IN_FLIGHT of them under way."""
+    """Seconds for `total` calls with PODS.concurrency of them under way."""
     meta, body = _meta(), payload()
     finished: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
     begun_calls = ended_calls = 0
@@ -98,7 +99,7 @@ async def pipelined(link: RuntimeLink, total: int) -> float:
     listener = _Ended(ended)
 
     begun = time.perf_counter()
-    for _ in range(min(IN_FLIGHT, total)):
+    for _ in range(min(PODS.concurrency, total)):
         begin()
     outcome = await finished
     taken = time.perf_counter() - begun
@@ -143,7 +144,12 @@ async def main(calls: int) -> None:
             "runtime",
             [sys.executable, str(runtime_file())],
             environment(
-                {"ASYA_SOCKET_DIR": folder, "PYTHONPATH": str(HANDLERS), **RUNTIME, "ASYA_HANDLER": "noop.handle"}
+                {
+                    "ASYA_SOCKET_DIR": folder,
+                    "PYTHONPATH": str(HANDLERS),
+                    **PODS.runtime(),
+                    "ASYA_HANDLER": "noop.handle",
+                }
             ),
             Path(folder) / "runtime.log",
             restart=False,

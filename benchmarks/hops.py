@@ -40,11 +40,13 @@ async def measure(
     processes: Mapping[str, int],
     progress: Callable[[float], None],
     within: float,
+    every: float = 0.05,
 ) -> Hops:
     """Watch a worker that was just started carry `total` messages, then check the counts.
 
     `arrived` counts the target queue, `left` what the source still has, handed out included. The rate is taken between
-    the first look after the warm-up and the last one before the end, so neither end is rounded to a poll.
+    the first look after the warm-up and the last one before the end, so neither end is rounded to a poll. Looks are
+    `every` seconds apart, the same for all kinds.
 
     Raises:
         CountError: It was not done after `within` seconds, or the counts are wrong afterwards.
@@ -57,7 +59,7 @@ async def measure(
             raise CountError(
                 f"{seen} of {total} messages arrived within {within:g} s, {await left()} left in the source"
             )
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(every)
         # The clock is read around the count and the middle taken: the count itself costs time on a busy machine.
         before = time.monotonic()
         seen = await arrived()

@@ -1,97 +1,128 @@
-"""The rows of the table: what each measures, its unit and its goal; and how rounds become one figure."""
+"""The rows of the table: what each measures, its unit, and what is asked of it."""
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from benchmarks.kinds import LOOP, NAMES, RAW
+
+Better = Literal["more", "less"]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A bound for the figure itself, or, with `of`, for its ratio to the best of the named kinds in the same round."""
+
+    bound: float
+    of: tuple[str, ...] = ()
+    said: str = ""
+    """How the kinds are called in the table, when it is not their names."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One figure. `goal` None: told, not judged."""
+    """One figure. Without goals it is told, not judged; rows in `also` belong to it: it is met when they are, too."""
 
     id: str
     what: str
     unit: str
-    better: Literal["more", "less"]
-    goal: float | None = None
-    over_best: float | None = None
-    """When given, the goal is this many times the best of the alternatives measured in the same run."""
+    better: Better
+    goals: tuple[Goal, ...] = ()
+    also: tuple[str, ...] = ()
+    asked: bool = True
+    """False for rows that only exist as part of another one, and cannot be chosen alone."""
 
+
+_HOP = (Goal(5, NAMES, "best framework"), Goal(2.5, (LOOP,)), Goal(0.7, (RAW,)))
+_BELOW_ALL = Goal(1.0, (LOOP, *NAMES), "each alternative")
 
 ROWS = (
-    Row("hop.sqlite", "durable hops of one pod over SQLite", "hops/s", "more", 3000),
-    Row("hop.sqlite.cpu.sidecar", "CPU time of the sidecar for one of them", "µs", "less"),
-    Row("hop.sqlite.cpu.runtime", "CPU time of the runtime for one of them", "µs", "less"),
-    Row("hop.rabbitmq", "durable, confirmed hops of one pod over RabbitMQ", "hops/s", "more", over_best=1.5),
-    Row("hop.rabbitmq.cpu", "CPU time of the whole worker for one of them", "µs", "less"),
-    Row("hop.rabbitmq.cpu.sidecar", "of this the sidecar", "µs", "less"),
-    Row("hop.rabbitmq.cpu.runtime", "of this the runtime", "µs", "less"),
-    Row("call.pipelined", "call of the handler, 100 under way", "µs", "less", 15),
-    Row("call.sequential", "call of the handler, one after another", "µs", "less", 45),
-    Row("start.sidecar", "exec of the sidecar to the handler's first call", "ms", "less", 300),
-    Row("memory.sidecar", "resident memory of the sidecar after 10,000 hops and more", "MiB", "less", 32),
+    Row("hop.rabbitmq.quorum", "confirmed hops of one pod, quorum queues", "hops/s", "more", _HOP),
+    Row("hop.rabbitmq.classic", "confirmed hops of one pod, classic queues", "hops/s", "more", _HOP),
+    Row("hop.sqlite", "durable hops of one pod over SQLite", "hops/s", "more", (Goal(3000),)),
+    Row(
+        "cpu.sidecar",
+        "CPU of the sidecar per hop, quorum",
+        "µs",
+        "less",
+        (Goal(45), Goal(2, (RAW,))),
+        ("cpu.sidecar.classic",),
+    ),
+    Row(
+        "cpu.sidecar.classic",
+        "CPU of the sidecar per hop, classic",
+        "µs",
+        "less",
+        (Goal(45), Goal(2, (RAW,))),
+        asked=False,
+    ),
+    Row("cpu.sidecar.sqlite", "CPU of the sidecar per hop, SQLite", "µs", "less", asked=False),
+    Row("cpu.runtime", "CPU of the runtime per hop, quorum", "µs", "less", (Goal(25),), ("cpu.runtime.classic",)),
+    Row("cpu.runtime.classic", "CPU of the runtime per hop, classic", "µs", "less", (Goal(25),), asked=False),
+    Row("cpu.worker", "CPU of the whole worker per hop, quorum", "µs", "less"),
+    Row("cpu.worker.classic", "CPU of the whole worker per hop, classic", "µs", "less", asked=False),
+    Row("fanout", "confirmed results per second, 100 for each call", "results/s", "more", (Goal(10_000),)),
+    Row("latency.p50", "idle hop, publish to arrival, median", "ms", "less", (Goal(1.2), _BELOW_ALL)),
+    Row("latency.p99", "idle hop, publish to arrival, 99th percentile", "ms", "less", (Goal(2.4), _BELOW_ALL)),
+    Row(
+        "payload.1mib",
+        "payloads of 1 MiB through one pod",
+        "MiB/s",
+        "more",
+        (Goal(2, NAMES, "best framework"),),
+        ("payload.1mib.memory",),
+    ),
+    Row(
+        "payload.1mib.memory",
+        "most memory of the sidecar meanwhile",
+        "MiB",
+        "less",
+        (Goal(232, said="32 + 2 × window 100 × 1 MiB"),),
+        asked=False,
+    ),
+    Row("call.pipelined", "call of the handler, 100 under way", "µs", "less", (Goal(15),)),
+    Row("call.sequential", "call of the handler, one after another", "µs", "less", (Goal(45),)),
+    Row("start.sidecar", "exec of the sidecar to the handler's first call", "ms", "less", (Goal(300),)),
+    Row("start.sidecar.sqlite", "the same over SQLite", "ms", "less", (Goal(300),), asked=False),
+    Row(
+        "memory.sidecar",
+        "resident memory of the sidecar after very many messages",
+        "MiB",
+        "less",
+        (Goal(32),),
+        ("memory.sidecar.drift",),
+    ),
+    Row(
+        "memory.sidecar.drift", "how far it moved after the first tenth of them", "MiB", "less", (Goal(2),), asked=False
+    ),
+    Row("fds.reconnects", "file descriptors more after reconnects", "", "less", (Goal(0),)),
+    Row(
+        "idle.50",
+        "CPU of `asya up`, 50 actors at zero replicas",
+        "% of a core",
+        "less",
+        (Goal(1),),
+        ("idle.50.memory", "replica.memory"),
+    ),
+    Row("idle.50.memory", "memory of all its processes (PSS)", "MiB", "less", (Goal(150),), asked=False),
+    Row("replica.memory", "memory of a running replica, sidecar and runtime (PSS)", "MiB", "less", (Goal(48),)),
 )
+BY_ID = {row.id: row for row in ROWS}
+CURVES = ("curve.payload", "curve.actors", "curve.prefetch", "curve.concurrency")
+"""Cost curves: pictures, no rows."""
 
 
-@dataclass
-class Samples:
-    """Figures of every round, by row and then by name: `asya`, or an alternative's."""
-
-    values: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-
-    def add(self, row: str, value: float, name: str = "asya") -> None:
-        """Note one round's figure."""
-        self.values.setdefault(row, {}).setdefault(name, []).append(value)
-
-    def has(self, row: str) -> bool:
-        """Whether we have a figure of our own."""
-        return bool(self.values.get(row, {}).get("asya"))
-
-
-def results(samples: Samples) -> dict[str, dict[str, Any]]:
-    """Return ``{row id: {value, unit, goal, met, spread, against}}``; value: median, spread: [least, greatest]."""
-    found = {}
-    for row in ROWS:
-        if not samples.has(row.id):
-            continue
-        by_name = samples.values[row.id]
-        ours = by_name["asya"]
-        against = {name: statistics.median(values) for name, values in by_name.items() if name != "asya"}
-        value = statistics.median(ours)
-        goal = _goal(row, against)
-        found[row.id] = {
-            "value": _rounded(value),
-            "unit": row.unit,
-            "goal": None if goal is None else _rounded(goal),
-            "met": None if goal is None else (value >= goal if row.better == "more" else value <= goal),
-            "spread": [_rounded(min(ours)), _rounded(max(ours))],
-            "against": {name: _rounded(figure) for name, figure in against.items()},
-        }
-    return found
-
-
-def _goal(row: Row, against: Mapping[str, float]) -> float | None:
-    if row.over_best is None:
-        return row.goal
-    return row.over_best * max(against.values()) if against else None
-
-
-def _rounded(value: float) -> float:
-    """Three significant digits say all that such a measurement knows; whole numbers from 100 on."""
-    return round(value) if abs(value) >= 100 else round(value, 2 if abs(value) < 10 else 1)
-
-
-def select(wanted: Sequence[str]) -> set[str]:
-    """Return the kinds of rows that prefixes name, all when none is given.
+def select(wanted: Sequence[str], *, quick: bool = False) -> set[str]:
+    """Return the ids of rows and curves that prefixes name; all rows, and in the full form all curves, for no prefix.
 
     Raises:
-        ValueError: A prefix fits no row.
+        ValueError: A prefix fits nothing.
     """
-    kinds = {".".join(row.id.split(".")[:2]) for row in ROWS}
-    unknown = [prefix for prefix in wanted if not any(kind.startswith(prefix) for kind in kinds)]
-    if unknown:
-        raise ValueError(f"no row begins with {', '.join(unknown)}; there are {', '.join(sorted(kinds))}")
-    return {kind for kind in kinds if not wanted or any(kind.startswith(prefix) for prefix in wanted)}
+    known = [*(row.id for row in ROWS if row.asked), *CURVES]
+    if unknown := [prefix for prefix in wanted if not any(name.startswith(prefix) for name in known)]:
+        raise ValueError(f"no row begins with {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+    if not wanted:
+        return {name for name in known if not (quick and name in CURVES)}
+    return {name for name in known if any(name.startswith(prefix) for prefix in wanted)}

@@ -1,0 +1,305 @@
+"""The steps of a run: what is measured in which order, and where each figure is noted."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tests.support import mesh
+
+from benchmarks import curves, endurance, pods
+from benchmarks.idle import Up
+from benchmarks.judge import Samples
+from benchmarks.kinds import BY_NAME, KINDS, OURS, RAW, Kind, rotated
+from benchmarks.payload import MIB
+from benchmarks.ring import WITHIN, Ring
+from benchmarks.workers import PodSettings, our_environment
+
+FAN_OUT = 100
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured. `payload_kinds`: who takes part with 1 MiB; None: everybody."""
+
+    name: str
+    rounds: int
+    hops: int
+    sqlite: int
+    samples: int
+    fan_out_calls: int
+    payloads: int
+    calls: int
+    memory: int
+    reconnects: int
+    idle_seconds: float
+    curve_hops: int
+    trial_hops: int
+    every: float
+    idle_beside: bool = False
+    """Whether `asya up` idles beside the other steps: a little noise for half a minute less."""
+    payload_kinds: tuple[str, ...] | None = None
+
+
+FULL = Scale("full", 5, 10_000, 40_000, 300, 300, 200, 40_000, 1_000_000, 100, 30, 6000, 2000, 0.05)
+QUICK = Scale(
+    "quick", 1, 3000, 15_000, 100, 80, 40, 8000, 50_000, 10, 30, 2000, 0, 0.02, idle_beside=True,
+    payload_kinds=(OURS, RAW, "FastStream", "Dramatiq"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do: its name, the seconds it is expected to take, and what returns its figure as text."""
+
+    name: str
+    seconds: float
+    run: Callable[[], Awaitable[str]]
+
+
+@dataclass
+class Bench:
+    """Notes what the steps measure."""
+
+    scale: Scale
+    ring: Ring
+    kinds: set[str]
+    samples: Samples = field(default_factory=Samples)
+    curves: dict[str, dict[str, list[list[float]]]] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+    _up: Up | None = None
+
+    # -- what there is to do
+
+    def steps(self) -> list[Step]:
+        """Everything, in order; within a round the kinds take turns, in each round in another order."""
+        found = [*self._before()]
+        for number in range(self.scale.rounds):
+            found += self._round(number)
+        return [*found, *self._after()]
+
+    def _before(self) -> list[Step]:
+        found = []
+        if self._wants("idle.50", "replica.memory"):
+            found.append(Step("asya up with 50 actors", 4, self._start_up))
+            if not self.scale.idle_beside:
+                found.append(Step("asya up idles", self.scale.idle_seconds, self._idle))
+        if self.scale.trial_hops and self._wants("hop.rabbitmq", "cpu", "latency", "payload"):
+            found += [
+                Step(f"trial of {kind.name}", 12, partial(self._trial, kind))
+                for kind in KINDS
+                if len(kind.variants) > 1
+            ]
+        return found
+
+    def _round(self, number: int) -> list[Step]:
+        order, scale, found = rotated(KINDS, number), self.scale, list[Step]()
+        if self._wants("hop.rabbitmq.quorum", "cpu"):
+            found += [
+                Step(f"quorum, {kind.name}", _seconds(kind, scale.hops), partial(self._quorum, number, kind))
+                for kind in order
+            ]
+        if self._wants("hop.rabbitmq.classic", "cpu", "latency"):
+            found += [
+                Step(
+                    f"classic, {kind.name}",
+                    _seconds(kind, scale.hops) + scale.samples * 0.005,
+                    partial(self._classic, number, kind),
+                )
+                for kind in order
+            ]
+        if self._wants("payload.1mib"):
+            taking = [kind for kind in order if scale.payload_kinds is None or kind.name in scale.payload_kinds]
+            found += [
+                Step(f"1 MiB, {kind.name}", 2 + scale.payloads * 0.03, partial(self._payload, number, kind))
+                for kind in taking
+            ]
+        if self._wants("fanout"):
+            taking = [kind for kind in order if kind.name in (OURS, RAW)]
+            found += [
+                Step(f"fan-out, {kind.name}", 2 + scale.fan_out_calls / 60, partial(self._fan_out, number, kind))
+                for kind in taking
+            ]
+        if self._wants("hop.sqlite"):
+            found.append(Step("SQLite", 2 + scale.sqlite / 9000, partial(self._sqlite, number)))
+        if self._wants("start.sidecar"):
+            found.append(Step("start", 2, partial(self._start, number)))
+        if self._wants("call"):
+            found.append(Step("calls", 2 + scale.calls / 8000, partial(self._calls, number)))
+        return found
+
+    def _after(self) -> list[Step]:
+        scale, found = self.scale, list[Step]()
+        if self._wants("memory.sidecar"):
+            found.append(Step("memory", 2 + scale.memory / 5000, self._memory))
+        if self._wants("fds.reconnects"):
+            found.append(Step("reconnects", 1 + scale.reconnects * 0.6, self._reconnects))
+        for curve in curves.CURVES:
+            if curve.id in self.kinds:
+                found += [
+                    Step(f"{curve.id} {value}", 3 + scale.curve_hops / 2500, partial(self._curve, curve, value))
+                    for value in curve.values
+                ]
+        if self._wants("idle.50", "replica.memory") and scale.idle_beside:
+            found.append(Step("asya up idles", 1, self._idle))
+        if self._wants("replica.memory", "idle.50"):
+            found.append(Step("a replica", 2, self._replica))
+        return found
+
+    def _wants(self, *prefixes: str) -> bool:
+        return any(kind.startswith(prefix) for kind in self.kinds for prefix in prefixes)
+
+    async def close(self) -> None:
+        """Stop what still runs."""
+        up, self._up = self._up, None
+        if up is not None:
+            await up.stop()
+
+    # -- steps
+
+    async def _trial(self, kind: Kind) -> str:
+        """Choose the faster way to set a framework up."""
+        rates = {}
+        for variant in kind.variants:
+            self.ring.variants[kind.name] = variant
+            done = await self.ring.round(kind, "classic", self.scale.trial_hops)
+            rates[variant] = round(done.hops.rate)
+        best = max(rates, key=lambda variant: rates[variant])
+        self.ring.variants[kind.name] = best
+        self.notes.setdefault("trials", {})[kind.name] = rates
+        return f"{rates}: {best}"
+
+    async def _quorum(self, number: int, kind: Kind) -> str:
+        done = await self.ring.round(kind, "quorum", self.scale.hops)
+        return self._note_hops(number, kind, "hop.rabbitmq.quorum", "", done.hops.rate, done.hops.cpu_us)
+
+    async def _classic(self, number: int, kind: Kind) -> str:
+        samples = self.scale.samples if self._wants("latency") else 0
+        done = await self.ring.round(kind, "classic", self.scale.hops, samples=samples)
+        told = self._note_hops(number, kind, "hop.rabbitmq.classic", ".classic", done.hops.rate, done.hops.cpu_us)
+        if done.latency is not None:
+            self.samples.add("latency.p50", number, done.latency.p50, kind.name)
+            self.samples.add("latency.p99", number, done.latency.p99, kind.name)
+            told += f", idle {done.latency.p50:.2f} / {done.latency.p99:.2f} ms"
+        return told
+
+    def _note_hops(self, number: int, kind: Kind, row: str, suffix: str, rate: float, cpu_us: dict[str, float]) -> str:
+        whole = sum(cpu_us.values())
+        self.samples.add(row, number, rate, kind.name)
+        self.samples.add(f"cpu.worker{suffix}", number, whole, kind.name)
+        if kind.name == OURS:
+            for process, used in cpu_us.items():
+                self.samples.add(f"cpu.{process}{suffix}", number, used)
+        elif kind.name == RAW:
+            self.samples.add(f"cpu.sidecar{suffix}", number, whole, kind.name)
+        told = " + ".join(f"{used:.0f}" for used in cpu_us.values())
+        return f"{rate:,.0f} hops/s, {told} µs CPU"
+
+    async def _payload(self, number: int, kind: Kind) -> str:
+        done = await self.ring.round(kind, "classic", self.scale.payloads, size=MIB)
+        self.samples.add("payload.1mib", number, done.hops.rate, kind.name)
+        self.samples.add("payload.1mib.memory", number, done.peak_mib, kind.name)
+        return f"{done.hops.rate:,.0f} MiB/s, at most {done.peak_mib:,.0f} MiB"
+
+    async def _fan_out(self, number: int, kind: Kind) -> str:
+        done = await self.ring.round(kind, "quorum", self.scale.fan_out_calls, fan_out=FAN_OUT)
+        self.samples.add("fanout", number, done.hops.rate, kind.name)
+        return f"{done.hops.rate:,.0f} results/s"
+
+    async def _sqlite(self, number: int) -> str:
+        folder = self.ring.folder
+        environ = mesh.sqlite(folder / "hops.sqlite", "bench")
+        hops = await pods.hop_round(
+            environ, folder / "sqlite", self.scale.sqlite, self.ring.pods, self.ring.progress, WITHIN
+        )
+        self.samples.add("hop.sqlite", number, hops.rate)
+        self.samples.add("cpu.sidecar.sqlite", number, hops.cpu_us["sidecar"])
+        return f"{hops.rate:,.0f} hops/s"
+
+    async def _start(self, number: int) -> str:
+        # A virtual host of its own: this step drops its queues, the others keep theirs.
+        url = self.ring.broker.new_vhost()
+        folder = self.ring.folder / "start"
+        over = {
+            "start.sidecar": our_environment(url, "quorum"),
+            "start.sidecar.sqlite": mesh.sqlite(folder / "start.sqlite", "bench"),
+        }
+        told = []
+        for row, environ in over.items():
+            took = await pods.start_round(environ, folder, self.ring.pods)
+            self.samples.add(row, number, took)
+            told.append(f"{took:.0f} ms")
+        return " and over SQLite ".join(told)
+
+    async def _calls(self, number: int) -> str:
+        found = await pods.call_round(sys.executable, self.scale.calls)
+        for where, figures in found.items():
+            for kind, value in figures.items():
+                self.samples.add(f"call.{kind}", number, value, where)
+        return ", ".join(f"{kind} {value:.1f} µs" for kind, value in found[OURS].items())
+
+    async def _memory(self) -> str:
+        lane = await self.ring.lane(BY_NAME[OURS], "quorum")
+        total = self.scale.memory
+        found = await endurance.memory(lane, "quorum", self.ring.folder, self.ring.pods, total, self.ring.progress)
+        self.samples.add("memory.sidecar", 0, found.last)
+        self.samples.add("memory.sidecar.drift", 0, found.drift(total))
+        self.curves["memory.sidecar"] = {OURS: [[count, mib] for count, mib in found.points]}
+        return f"{found.points[0][1]:.1f} … {found.last:.1f} MiB over {total:,} messages"
+
+    async def _reconnects(self) -> str:
+        lane = await self.ring.lane(BY_NAME[OURS], "quorum")
+        times = self.scale.reconnects
+        counts = await endurance.reconnects(lane, "quorum", self.ring.folder, self.ring.pods, times, self.ring.progress)
+        self.samples.add("fds.reconnects", 0, max(counts[1:]) - counts[0])
+        self.curves["fds.reconnects"] = {OURS: [[number, count] for number, count in enumerate(counts)]}
+        return f"{counts[0]} … {counts[-1]} descriptors, at most {max(counts)}, {times} reconnects"
+
+    async def _curve(self, curve: curves.Curve, value: int) -> str:
+        rates = await curves.point(self.ring, curve, value, self.scale.curve_hops)
+        for name, rate in rates.items():
+            self.curves.setdefault(curve.id, {}).setdefault(name, []).append([value, rate])
+        return ", ".join(f"{name} {rate:,.0f} hops/s" for name, rate in rates.items())
+
+    async def _start_up(self) -> str:
+        self._up = Up(self.ring.folder / "up")
+        await self._up.start()
+        return "serves"
+
+    async def _idle(self) -> str:
+        if self._up is None:
+            raise RuntimeError("asya up did not start")
+        found = await self._up.idle(self.scale.idle_seconds)
+        self.samples.add("idle.50", 0, found.cpu_percent)
+        self.samples.add("idle.50.memory", 0, found.mib)
+        return f"{found.cpu_percent:.2f} % of a core over {found.seconds:.0f} s, {found.mib:.0f} MiB"
+
+    async def _replica(self) -> str:
+        if self._up is None:
+            raise RuntimeError("asya up did not start")
+        mib = await self._up.replica_mib()
+        self.samples.add("replica.memory", 0, mib)
+        await self.close()
+        return f"{mib:.1f} MiB"
+
+
+def _seconds(kind: Kind, hops: int) -> float:
+    """About how long a round of a kind takes, for the time that is told to be left."""
+    rates = {OURS: 5000, RAW: 10_000, "aio-pika": 4000, "Celery": 1000}
+    return 2.5 + hops / rates.get(kind.name, 2500)
+
+
+def expected(steps: Sequence[Step]) -> float:
+    """Seconds that all steps together are expected to take."""
+    return sum(step.seconds for step in steps)
+
+
+def make_ring(
+    broker: Any, python: Path, folder: Path, engine: str | None, scale: Scale, progress: Callable[[float], None]
+) -> Ring:
+    """Put a ring together."""
+    return Ring(broker, python, folder, PodSettings(engine), progress, scale.every)
