@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asya.errors import SettingsError
-from asya.policy import Resiliency, parse_duration
+from asya.policy import Protection, Resiliency, parse_duration
+from asya.policy.protection_text import destinations_from_json, protection_from_json
 from asya.policy.resiliency import DEFAULT_ACTOR_TIMEOUT, Policy, Rule
 from asya.policy.text import policies_from_json, rules_from_json
 from asya.settings import choice, comma_list, nested, setting, whole_number
@@ -54,6 +55,20 @@ class ResiliencySettings:
         default=(),
         doc="Errors that are never tried again.",
     )
+    protection: Protection = setting(
+        "ASYA_RESILIENCY_PROTECTION",
+        parse=protection_from_json,
+        expected='a JSON object of "rateLimit" and "circuitBreaker"',
+        default=Protection(),
+        doc="Limits for calls of this sidecar's handler.",
+    )
+    destinations: dict[str, Protection] | None = setting(
+        "ASYA_RESILIENCY_DESTINATIONS",
+        parse=destinations_from_json,
+        expected="a JSON object of such objects by actor",
+        default=None,
+        doc="Limits for what this sidecar sends to other actors.",
+    )
 
     def resiliency(self) -> Resiliency:
         """Return what the core works with.
@@ -68,7 +83,12 @@ class ResiliencySettings:
                 [f"ASYA_RESILIENCY_RULES names the policies {unknown}, which ASYA_RESILIENCY_POLICIES has not"]
             )
         return Resiliency(
-            actor_timeout=self.actor_timeout, policies=policies, rules=self.rules, non_retryable=self.non_retryable
+            actor_timeout=self.actor_timeout,
+            policies=policies,
+            rules=self.rules,
+            non_retryable=self.non_retryable,
+            protection=self.protection,
+            destinations=self.destinations or {},
         )
 
 

@@ -10,6 +10,7 @@ import pytest
 import asya_runtime
 from asya.api import AsyncActor, parse_manifests, references, runtime_environment, sidecar_environment
 from asya.api.rules_pod import SIDECAR_FIELDS, SIDECAR_PLATFORM
+from asya.policy import CircuitBreaker, Protection, RateLimit
 from asya.settings import load, variables
 from asya_sidecar.settings import SidecarSettings
 
@@ -33,6 +34,13 @@ spec:
       gpu: {maxAttempts: 2, onExhausted: [human-review]}
     rules: [{errors: [torch.cuda.OutOfMemoryError, MemoryError], policy: gpu}]
     nonRetryableErrors: [ValueError]
+    rateLimit: {rate: 90/m, burst: 20, scope: actor}
+    circuitBreaker:
+      {failures: 7, failureRatio: 0.5, minCalls: 10, window: 2m, openFor: 10s, maxOpenFor: 1m, probes: 2,
+       errors: [OSError]}
+    destinations:
+      search: {rateLimit: {rate: 5/s, burst: 3}}
+      store: {circuitBreaker: {failures: 2, openFor: 5s}}
   terminationGracePeriodSeconds: 120
   env:
   - {name: MODEL, value: big}
@@ -67,6 +75,34 @@ def test_the_sidecar_reads_what_the_manifest_says() -> None:
     assert str(settings.socket_dir) == "/run/a"
     assert settings.resiliency.resiliency() == actor(FULL).resiliency()
     assert settings.drain_timeout == 119.0, "a second before the pod is killed"
+
+
+def test_protection_reaches_the_sidecar_field_by_field() -> None:
+    rendered = sidecar_environment(actor(FULL), namespace="pictures", transport="sqlite", socket_dir="/run/a")
+    resiliency = load(SidecarSettings, rendered).resiliency.resiliency()
+    assert resiliency.protection == Protection(
+        rate_limit=RateLimit(rate=0.15, burst=2),  # a tenth for each of ten replicas
+        circuit_breaker=CircuitBreaker(
+            failures=7, failure_ratio=0.5, min_calls=10, window=120.0, open_for=10.0, max_open_for=60.0, probes=2,
+            errors=("OSError",),
+        ),
+    )  # fmt: skip
+    assert resiliency.destinations == {
+        "search": Protection(rate_limit=RateLimit(rate=5.0, burst=3)),
+        "store": Protection(circuit_breaker=CircuitBreaker(failures=2, open_for=5.0)),
+    }
+
+
+def test_a_rate_for_the_whole_actor_is_shared_by_as_many_replicas_as_there_can_be() -> None:
+    def rate(scaling: str) -> float:
+        text = SMALL.replace("h.f}", f"h.f, resiliency: {{rateLimit: {{rate: 12/s, scope: actor}}}}, {scaling}}}")
+        limit = actor(text).resiliency().protection.rate_limit
+        assert limit is not None
+        return limit.rate
+
+    assert rate("scaling: {maxReplicaCount: 4}") == 3.0
+    assert rate("scaling: {enabled: false}, replicas: 3") == 4.0
+    assert rate("scaling: {enabled: false}, replicas: 0") == 12.0
 
 
 def test_a_small_manifest_leaves_the_sidecar_its_defaults() -> None:

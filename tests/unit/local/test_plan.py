@@ -116,6 +116,11 @@ def test_one_namespace_runs(
             {},
             ["hndler", "onExhausted: there is no actor 'b'"],
         ),
+        (
+            [manifest("a", resiliency={"destinations": {"bb": {"rateLimit": {"rate": "1/s"}}}}), manifest("b")],
+            {},
+            ["spec.resiliency.destinations: there is no actor 'bb'; did you mean 'b'?"],
+        ),
     ],
 )
 def test_all_problems_are_told_at_once(

@@ -27,6 +27,8 @@ BAD = {
     "ASYA_RESILIENCY_ACTOR_TIMEOUT": ["5"],
     "ASYA_RESILIENCY_POLICIES": ["{", "[]", '{"a": {"maxAttempts": "3"}}'],
     "ASYA_RESILIENCY_RULES": ["{}", '[{"errors": "X", "policy": "a"}]'],
+    "ASYA_RESILIENCY_PROTECTION": ["[]", '{"rateLimit": {"rate": "10"}}', '{"circuitBreaker": {"probes": 0}}'],
+    "ASYA_RESILIENCY_DESTINATIONS": ["[]", '{"b": {"rateLimit": {"rate": "0/s"}}}'],
     "ASYA_RABBITMQ_PORT": ["0", "70000"],
     "ASYA_RABBITMQ_TLS": ["maybe"],
     "ASYA_RABBITMQ_QUEUE_TYPE": ["stream"],

@@ -235,7 +235,9 @@ class AsyncActor(Model):
 
     def resiliency(self) -> Resiliency:
         """Return time limit and retry policies as the sidecar works with them; times in seconds."""
-        return self.spec.resiliency.resiliency()
+        scaling = self.spec.scaling
+        replicas = scaling.max_replica_count if scaling.enabled else self.spec.replicas
+        return self.spec.resiliency.resiliency(max(replicas, 1))
 
     def manifest(self) -> dict[str, Any]:
         """Return the manifest as it would be written: camelCase, only what was given."""

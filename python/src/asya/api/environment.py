@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from asya.api.actor import AsyncActor
+from asya.policy import Protection
+from asya.policy.protection_text import destinations_to_json, protection_to_json
 from asya.policy.text import policies_to_json, rules_to_json
 
 SINK = "x-sink"
@@ -35,6 +37,10 @@ def sidecar_environment(actor: AsyncActor, *, namespace: str, transport: str, so
         found["ASYA_RESILIENCY_RULES"] = rules_to_json(resiliency.rules)
     if resiliency.non_retryable:
         found["ASYA_RESILIENCY_NON_RETRYABLE"] = ",".join(resiliency.non_retryable)
+    if resiliency.protection != Protection():
+        found["ASYA_RESILIENCY_PROTECTION"] = protection_to_json(resiliency.protection)
+    if resiliency.destinations:
+        found["ASYA_RESILIENCY_DESTINATIONS"] = destinations_to_json(resiliency.destinations)
     if spec.sidecar.concurrency is not None:
         found["ASYA_CONCURRENCY"] = str(spec.sidecar.concurrency)
     if spec.sidecar.prefetch is not None:

@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from asya.policy import parse_duration
 from asya.policy.durations import DURATION_PATTERN
+from asya.policy.protection import RATE_LENGTH, RATE_PATTERN
 
 GROUP = "asya.sh"
 API_VERSION = "asya.sh/v1alpha1"
@@ -46,6 +47,7 @@ EXPECTED: dict[str, str] = {
     _LABEL_VALUE: "a label value (letters, digits, dashes, dots and underscores)",
     _LABEL_KEY: "a label key such as team or example.com/team",
     DURATION_PATTERN: "a duration such as 500ms, 30s, 5m or 1h30m",
+    RATE_PATTERN: "a rate such as 10/s, 90/m or 500/h",
 }
 
 
@@ -97,6 +99,8 @@ EnvName = Annotated[str, StringConstraints(pattern=_ENV_NAME)]
 Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN)]
 """A duration as text; `asya.policy.parse_duration` gives seconds."""
 PositiveDuration = Annotated[Duration, AfterValidator(_longer_than_nothing)]
+Rate = Annotated[str, StringConstraints(pattern=RATE_PATTERN, max_length=RATE_LENGTH)]
+"""A rate as text; `asya.policy.protection.parse_rate` gives it per second."""
 AbsolutePath = Annotated[str, StringConstraints(pattern=_ABSOLUTE)]
 Url = Annotated[str, StringConstraints(pattern=_URL)]
 ClassName = Annotated[str, StringConstraints(pattern=_CLASS)]

@@ -7,7 +7,8 @@ from typing import Annotated
 from pydantic import Field
 
 from asya.api.fields import ClassName, Duration, Label, Model, PolicyName, PositiveDuration
-from asya.policy import Backoff, Policy, Resiliency, Rule, format_duration, parse_duration
+from asya.api.protection import CircuitBreakerSpec, DestinationSpec, RateLimitSpec
+from asya.policy import Backoff, Policy, Protection, Resiliency, Rule, format_duration, parse_duration
 from asya.policy.resiliency import (
     DEFAULT_ACTOR_TIMEOUT,
     DEFAULT_FIRST_DELAY,
@@ -75,12 +76,24 @@ class ResiliencySpec(Model):
     """Rules in order; the first that matches wins."""
     non_retryable_errors: list[ClassName] = []
     """Exception classes that are never tried again, whatever the rules say."""
+    rate_limit: RateLimitSpec | None = None
+    """How many calls begin. When absent, as many as there is room for."""
+    circuit_breaker: CircuitBreakerSpec | None = None
+    """When the handler is not called for a while, because it would fail. When absent, it is always called."""
+    destinations: dict[Label, DestinationSpec] = {}
+    """The same for actors that this one sends to, by name."""
 
-    def resiliency(self) -> Resiliency:
-        """Return what the sidecar works with; times in seconds."""
+    def resiliency(self, replicas: int) -> Resiliency:
+        """Return what the sidecar works with, where there are `replicas` of them at most; times in seconds."""
+        breaker = self.circuit_breaker
         return Resiliency(
             actor_timeout=parse_duration(self.actor_timeout),
             policies={name: policy.policy() for name, policy in self.policies.items()},
             rules=tuple(Rule(errors=tuple(rule.errors), policy=rule.policy) for rule in self.rules),
             non_retryable=tuple(self.non_retryable_errors),
+            protection=Protection(
+                rate_limit=None if self.rate_limit is None else self.rate_limit.limit(replicas),
+                circuit_breaker=None if breaker is None else breaker.breaker(tuple(breaker.errors)),
+            ),
+            destinations={name: each.protection(replicas) for name, each in self.destinations.items()},
         )

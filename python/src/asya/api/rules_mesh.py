@@ -20,12 +20,15 @@ from asya.api.crossrule import (
     twice,
 )
 from asya.policy import format_duration
+from asya.policy.protection import DEFAULT_MAX_OPEN_FOR, DEFAULT_OPEN_FOR
 from asya.policy.resiliency import DEFAULT_FIRST_DELAY, DEFAULT_MAX_INTERVAL
 
 TERMINAL_ACTORS = ("x-sink", "x-sump")
 CREW = (*TERMINAL_ACTORS, "x-pause", "x-resume", "x-join")
 DEAD_LETTERS = "-dlq"
-_POLICIES = ("spec", "resiliency", "policies")
+_RESILIENCY = ("spec", "resiliency")
+_POLICIES = (*_RESILIENCY, "policies")
+_DESTINATIONS = (*_RESILIENCY, "destinations")
 _SCALING = ("spec", "scaling")
 
 RULES: list[CrossRule] = []
@@ -123,6 +126,34 @@ def _exhausted(document: Mapping[str, Any]) -> Broken:
         for path, actor in entries(document, *_POLICIES, name, "onExhausted"):
             if actor in TERMINAL_ACTORS:
                 yield path, f"{actor!r} is where messages end by themselves; name an actor of yours, or leave it out"
+
+
+@rule("A circuit is not open for longer than the most; minCalls has a failureRatio.")
+def _breakers(document: Mapping[str, Any]) -> Broken:
+    paths = [_RESILIENCY, *((*_DESTINATIONS, name) for name in at(document, *_DESTINATIONS))]
+    for path in ((*each, "circuitBreaker") for each in paths):
+        breaker = at(document, *path)
+        first = seconds(breaker.get("openFor", format_duration(DEFAULT_OPEN_FOR)))
+        most = seconds(breaker.get("maxOpenFor", format_duration(DEFAULT_MAX_OPEN_FOR)))
+        if first is not None and most is not None and first > most:
+            field = "openFor" if "openFor" in breaker else "maxOpenFor"
+            sentence = f"openFor, {format_duration(first)}, is longer than maxOpenFor, {format_duration(most)}"
+            yield (*path, field), sentence
+        if "minCalls" in breaker and breaker.get("failureRatio") is None:
+            yield (*path, "minCalls"), "counts only with failureRatio, and there is none"
+
+
+@rule("Destinations are ordinary actors, not the actor itself, each with a limit or a breaker.")
+def _destinations(document: Mapping[str, Any]) -> Broken:
+    own = at(document, "spec").get("actor", at(document, "metadata").get("name"))
+    for name, protection in at(document, *_DESTINATIONS).items():
+        path = (*_DESTINATIONS, name)
+        if name in TERMINAL_ACTORS:
+            yield path, f"{name!r} is where messages end by themselves, which nothing may hold up"
+        elif name == own:
+            yield path, "is this actor itself, whose own rateLimit and circuitBreaker are one level up"
+        elif protection == {}:
+            yield path, "expected rateLimit or circuitBreaker"
 
 
 @rule("Messages held at once are at least as many as calls at once.")

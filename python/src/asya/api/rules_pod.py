@@ -21,6 +21,8 @@ SIDECAR_FIELDS = {
     "ASYA_RESILIENCY_POLICIES": "spec.resiliency.policies",
     "ASYA_RESILIENCY_RULES": "spec.resiliency.rules",
     "ASYA_RESILIENCY_NON_RETRYABLE": "spec.resiliency.nonRetryableErrors",
+    "ASYA_RESILIENCY_PROTECTION": "spec.resiliency.rateLimit and circuitBreaker",
+    "ASYA_RESILIENCY_DESTINATIONS": "spec.resiliency.destinations",
 }
 """Variables of the sidecar that a field of the manifest sets."""
 SIDECAR_PLATFORM = ("ASYA_SOCKET_DIR", "ASYA_SOCKET_MODE", "ASYA_ACTOR_SINK", "ASYA_ACTOR_SUMP", "ASYA_QUEUE_NAMES")

@@ -137,6 +137,8 @@ def _problems(actor: AsyncActor, names: Sequence[str], transport: str) -> Iterab
         yield f"{place}: spec.handler: missing; flavors are resolved in a cluster, here every actor names its handler"
     if transport != "sqlite":
         return  # other actors of the namespace may live elsewhere
+    for name in sorted(actor.resiliency().destinations.keys() - set(names)):
+        yield f"{place}: spec.resiliency.destinations: {_unknown(name, names)}"
     for name, policy in sorted(actor.resiliency().policies.items()):
         for target in policy.on_exhausted:
             if target not in names:

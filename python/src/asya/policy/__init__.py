@@ -5,12 +5,16 @@ are written in a manifest (`asya.api`) and what becomes of a message (`asya_side
 """
 
 from asya.policy.durations import format_duration, parse_duration
+from asya.policy.protection import CircuitBreaker, Protection, RateLimit
 from asya.policy.resiliency import Backoff, Failure, Policy, Resiliency, Retry, Rule, Verdict
 
 __all__ = [
     "Backoff",
+    "CircuitBreaker",
     "Failure",
     "Policy",
+    "Protection",
+    "RateLimit",
     "Resiliency",
     "Retry",
     "Rule",

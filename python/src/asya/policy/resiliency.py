@@ -10,6 +10,8 @@ from zlib import crc32
 
 import msgspec
 
+from asya.policy.protection import Protection
+
 Backoff = Literal["constant", "linear", "exponential"]
 
 DEFAULT_FIRST_DELAY = 1.0
@@ -116,16 +118,21 @@ _NOT_BY_DEFAULT = frozenset({RESULT_NOT_SERIALIZABLE, INVALID_ROUTE})
 
 
 class Resiliency(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole `spec.resiliency`: limit of a call (seconds), named policies, rules in order, classes never retried."""
+    """A whole `spec.resiliency`: limit of a call (seconds), named policies, rules in order, classes never retried.
+
+    `protection` is the actor's own, `destinations` that of the actors it sends to, by name.
+    """
 
     actor_timeout: float = DEFAULT_ACTOR_TIMEOUT
     policies: dict[str, Policy] = {}
     rules: tuple[Rule, ...] = ()
     non_retryable: tuple[str, ...] = ()
+    protection: Protection = Protection()
+    destinations: dict[str, Protection] = {}
 
     def policy_for(self, failure: Failure) -> Policy:
         """First matching rule's policy, else `default`, else one attempt only."""
-        if failure.retryable is False or Rule(errors=self.non_retryable, policy="").matches(failure):
+        if self._is_never_retried(failure):
             return self._exhausted_at_once()
         for rule in self.rules:
             if rule.matches(failure):
@@ -157,6 +164,19 @@ class Resiliency(msgspec.Struct, frozen=True, kw_only=True):
         if policy.max_duration is not None and again_at >= first_attempt_at + policy.max_duration:
             return TooLate(reason="PolicyExhausted", max_attempts=policy.max_attempts)
         return Retry(delay=delay, max_attempts=policy.max_attempts)
+
+    def trips(self, failure: Failure) -> bool:
+        """Tell whether a failed call counts for the circuit breaker.
+
+        Without a list of errors all do but those that are the message's fault: what is never tried again.
+        """
+        breaker = self.protection.circuit_breaker
+        if breaker is not None and breaker.errors:
+            return Rule(errors=breaker.errors, policy="").matches(failure)
+        return not self._is_never_retried(failure) and failure.type not in _NOT_BY_DEFAULT
+
+    def _is_never_retried(self, failure: Failure) -> bool:
+        return failure.retryable is False or Rule(errors=self.non_retryable, policy="").matches(failure)
 
     def _exhausted_at_once(self) -> Policy:
         default = self.policies.get("default")
