@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from pamqp import base, commands
 
@@ -73,10 +73,11 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.BaseProtocol`."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  a stream's
-        self._transport = transport
-        transport.set_write_buffer_limits(UNSENT_BYTES)
-        self._writer.start(transport)
+        # A stream's; uvloop's own class is no subclass of asyncio's.
+        stream = cast("asyncio.Transport", transport)
+        self._transport = stream
+        stream.set_write_buffer_limits(UNSENT_BYTES)
+        self._writer.start(stream)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
         """See `asyncio.BufferedProtocol`."""
