@@ -23,7 +23,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from tests.support.mesh import Mesh, Pod, rabbitmq, sqlite
+from tests.support.mesh import rabbitmq, sqlite
 from tests.support.processes import until
 from tests.support.rabbitmq import Broker
 
@@ -34,8 +34,8 @@ from asya.transports.settings import TransportSettings
 from asya.wire import encode, new_envelope
 from asya.wire.envelope import Raw
 from benchmarks.payload import payload
-from benchmarks.pods import HANDLERS, QUEUES, RUNTIME, SIDECAR, SOURCE, TARGET
 from benchmarks.procfs import cpu_seconds
+from benchmarks.workers import ACTOR, NEXT, QUEUES, Ours, PodSettings
 
 OUTPUT = Path(__file__).resolve().parent.parent / "build" / "profile"
 WARM_UP = 2_000
@@ -92,8 +92,8 @@ def rooms(folded: str) -> dict[str, float]:
 async def _fill(transport: Transport, total: int) -> None:
     body = Raw(payload())
     for start in range(0, total, CHUNK):
-        batch = [new_envelope([SOURCE, TARGET], body, now=time.time()) for _ in range(min(CHUNK, total - start))]
-        await transport.publish([Outgoing(SOURCE, encode(each)) for each in batch])
+        batch = [new_envelope([ACTOR, NEXT], body, now=time.time()) for _ in range(min(CHUNK, total - start))]
+        await transport.publish([Outgoing(ACTOR, encode(each)) for each in batch])
 
 
 async def _record(pid: int, form: str, seconds: float, output: Path) -> None:
@@ -111,15 +111,15 @@ async def _record(pid: int, form: str, seconds: float, output: Path) -> None:
         raise RuntimeError(f"py-spy: {errors.decode().strip().splitlines()[-1]}")
 
 
-async def _watch(pod: Pod, transport: Transport, seconds: float, folder: Path) -> list[Profile]:
+async def _watch(worker: Ours, transport: Transport, seconds: float, folder: Path) -> list[Profile]:
     async def arrived() -> int:
-        return (await transport.depth([TARGET]))[TARGET].ready
+        return (await transport.depth([NEXT]))[NEXT].ready
 
     async def warm() -> bool:
         return await arrived() >= WARM_UP
 
-    await until(warm, within=60, what=lambda: "the first messages", every=0.05)
-    processes = {"sidecar": pod.sidecar.pid, "runtime": pod.workers()[0]}
+    await until(warm, within=60, what=lambda: f"the first messages\n{worker.tail()}", every=0.05)
+    processes = {"sidecar": worker.pod.sidecar.pid, "runtime": worker.pod.workers()[0]}
     before, cpu = await arrived(), {name: cpu_seconds(pid) for name, pid in processes.items()}
     await asyncio.gather(*(_record(pid, "raw", seconds, folder / f"{name}.txt") for name, pid in processes.items()))
     hops = await arrived() - before
@@ -127,7 +127,7 @@ async def _watch(pod: Pod, transport: Transport, seconds: float, folder: Path) -
     await asyncio.gather(
         *(_record(pid, "flamegraph", seconds, folder / f"{name}.svg") for name, pid in processes.items())
     )
-    if not (await transport.depth([SOURCE]))[SOURCE].backlog:
+    if not (await transport.depth([ACTOR]))[ACTOR].backlog:
         raise RuntimeError("the queue ran empty while it was watched; ask for more messages with --messages")
     return [Profile(name, used[name], rooms((folder / f"{name}.txt").read_text())) for name in processes]
 
@@ -139,10 +139,12 @@ async def profile(environ: Mapping[str, str], total: int, seconds: float, folder
     try:
         await transport.declare([QueueSpec(actor) for actor in QUEUES])
         await _fill(transport, total)
-        async with Mesh(logs, environ) as mesh:
-            pod = mesh.pod(SOURCE, "noop.handle", modules=[HANDLERS], sidecar=SIDECAR, runtime=RUNTIME, restart=False)
-            await pod.start()
-            return await _watch(pod, transport, seconds, folder)
+        worker = Ours(environ, logs, PodSettings())
+        await worker.start()
+        try:
+            return await _watch(worker, transport, seconds, folder)
+        finally:
+            await worker.stop()
     finally:
         await transport.drop(QUEUES)
         await transport.close()
