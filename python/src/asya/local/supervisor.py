@@ -22,6 +22,7 @@ from asya.local.plan import ActorPlan, MeshPlan
 from asya.local.pool import Pool
 from asya.local.record import StatusRecord
 from asya.local.replica import Replica, runtime_file
+from asya.local.scaler import Scaler
 from asya.local.server import ApiServer, write_address
 from asya.local.state import StateFolder
 from asya.local.tally import Tally
@@ -207,8 +208,11 @@ class Supervisor:
         async with self._tasks() as tasks:
             if metrics is not None:
                 tasks.append(asyncio.create_task(metrics.collector.run(), name="metrics"))
-            for pool in self._pools.values():
-                tasks.append(asyncio.create_task(self._scale(pool, store, record), name=f"scale {pool.plan.name}"))
+            scaler = Scaler(
+                self._transport, store, self._console, self._tally, on_look=lambda: record.note(self.actors())
+            )
+            for name, loop in scaler.loops(self._pools.values()).items():
+                tasks.append(asyncio.create_task(loop, name=name))
             if self._options.exit_when_idle:
                 tasks.append(asyncio.create_task(self._watch_idle(store), name="idle"))
             ending = asyncio.create_task(self._ending.wait(), name="ending")
@@ -243,7 +247,7 @@ class Supervisor:
             await self._look_at_queues()
         record.note(self.actors())
 
-    # -- scaling
+    # -- replicas
 
     def _starter(self, plan: ActorPlan, server: ApiServer, http: httpx.AsyncClient, record: StatusRecord) -> Any:  # noqa: ANN401  a function of one number
         sidecar_env = {
@@ -281,37 +285,6 @@ class Supervisor:
             text = f"{actor} cannot work: {reason} (more in {self._state.logs}/{actor}-*.log)"
             self._console.event("not-ready", text, level="error", actor=actor, reason=reason)
         record.note(self.actors())
-
-    async def _scale(self, pool: Pool, store: TaskStore, record: StatusRecord) -> None:
-        name = pool.plan.name
-        while True:
-            try:
-                depths = await self._transport.depth([name])
-            except TransportError as error:
-                # As KEDA without a fallback: while the queue cannot be read the number of replicas stays.
-                self._console.event(
-                    "depth", f"the queue of {name} cannot be read: {error}", level="warning", actor=name
-                )
-            else:
-                await self._adjust(pool, pool.look(depths[name], now=time.monotonic()) if name in depths else 0, store)
-                record.note(self.actors())
-            await asyncio.sleep(pool.plan.scaling.polling_interval)
-
-    async def _adjust(self, pool: Pool, surplus: int, store: TaskStore) -> None:
-        if surplus == 0:
-            return
-        before = len(pool.live)
-        if surplus > 0:
-            busy = await store.read(lambda db: views.busy_sidecars(db, pool.plan.name))
-            pool.shrink(surplus, busy=busy)
-        else:
-            pool.grow(-surplus)
-        name = pool.plan.name
-        self._tally.scalings.update([(name, "down" if surplus > 0 else "up")])
-        text = f"{name}: {before} → {pool.desired} replicas (backlog {pool.backlog})"
-        self._console.event(
-            "scaled", text, actor=name, replicas_before=before, replicas=pool.desired, backlog=pool.backlog
-        )
 
     # -- the end by itself
 
