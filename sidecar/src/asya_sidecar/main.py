@@ -23,6 +23,7 @@ from asya_sidecar.decide import Actor
 from asya_sidecar.link import RuntimeLink
 from asya_sidecar.loop import Loop
 from asya_sidecar.settings import SidecarSettings
+from asya_sidecar.watch import Watch
 
 log = logging.getLogger("asya.sidecar")
 
@@ -136,7 +137,11 @@ async def _assemble(settings: SidecarSettings, stack: contextlib.AsyncExitStack,
                 await receiver.close()
 
         stack.push_async_callback(last_words)
-    consumption = Loop(transport, actor, carrier, reporter, settings, on_failure=stop.set)
+    watch = Watch(settings, actor)
+    stack.push_async_callback(watch.close)
+    consumption = Loop(
+        transport, actor, carrier, reporter, settings, stop.set, observer=watch.observer, tracer=watch.tracer
+    )
     link = RuntimeLink(
         settings.socket_dir,
         mode=settings.socket_mode,
@@ -150,17 +155,7 @@ async def _assemble(settings: SidecarSettings, stack: contextlib.AsyncExitStack,
     consumption.link = link
     await link.open()
     stack.push_async_callback(link.close)
-    if settings.health_address is not None:
-        from asya_sidecar.health import HealthServer  # noqa: PLC0415  only where probes are asked for
-
-        health = HealthServer(
-            settings.health_address,
-            alive=lambda: [f"ended by {consumption.failure!r}"] if consumption.failure is not None else [],
-            ready=consumption.problems,
-            awaited=lambda: link.reason if link.awaited else "",
-        )
-        await health.open()
-        stack.push_async_callback(health.close)
+    await watch.open(consumption, awaited=lambda: link.reason if link.awaited else "")
     opening = asyncio.get_running_loop().create_task(transport.open())
     stopping = asyncio.get_running_loop().create_task(stop.wait())
     await asyncio.wait((opening, stopping), return_when=asyncio.FIRST_COMPLETED)

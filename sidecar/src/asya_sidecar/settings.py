@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from asya.errors import SettingsError
 from asya.policy import Protection, Resiliency, parse_duration
@@ -16,6 +17,21 @@ from asya.transports.settings import DURATION, TransportSettings
 
 def _octal(text: str) -> int:
     return int(text, 8)
+
+
+def _headers(text: str) -> dict[str, str]:
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    if not all(equals and name.strip() for name, equals, _ in pairs):
+        raise ValueError(text)
+    # gRPC knows lower-case names only; HTTP does not mind.
+    return {name.strip().lower(): unquote(value.strip()) for name, _, value in pairs}
+
+
+def _ratio(text: str) -> float:
+    ratio = float(text)
+    if not 0.0 <= ratio <= 1.0:
+        raise ValueError(text)
+    return ratio
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -90,6 +106,108 @@ class ResiliencySettings:
             protection=self.protection,
             destinations=self.destinations or {},
         )
+
+
+_PROTOCOLS = ("grpc", "http/protobuf", "http")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TracingSettings:
+    """Where spans go.
+
+    A setting of ours comes before the standard one; what we have none for, the SDK reads itself.
+    """
+
+    endpoint_setting: str | None = setting(
+        "ASYA_TRACING_ENDPOINT",
+        expected="a URL such as http://collector:4317",
+        default=None,
+        doc="OTLP receiver for spans; without one of the three endpoints tracing is off.",
+    )
+    protocol_setting: str | None = setting(
+        "ASYA_TRACING_PROTOCOL",
+        parse=choice(*_PROTOCOLS),
+        expected="grpc or http/protobuf",
+        default=None,
+        doc="How spans are sent: `grpc` (when absent) or `http/protobuf` (`http` is the same).",
+    )
+    sample_ratio: float | None = setting(
+        "ASYA_TRACING_SAMPLE_RATIO",
+        parse=_ratio,
+        expected="a number from 0 to 1",
+        default=None,
+        doc="Part of the tasks that is traced; what came sampled stays so. When absent, OTEL_TRACES_SAMPLER, else all.",
+    )
+    headers: dict[str, str] | None = setting(
+        "ASYA_TRACING_HEADERS",
+        parse=_headers,
+        expected="name=value pairs separated by commas",
+        default=None,
+        secret=True,
+        doc="Headers sent along with spans, for example an API key; values are URL-encoded.",
+    )
+    otel_traces_endpoint: str | None = setting(
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        expected="a URL",
+        default=None,
+        doc="As ASYA_TRACING_ENDPOINT, where that is absent.",
+    )
+    otel_endpoint: str | None = setting(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        expected="a URL",
+        default=None,
+        doc="As ASYA_TRACING_ENDPOINT, where the other two are absent; over HTTP, `/v1/traces` is appended.",
+    )
+    otel_traces_protocol: str | None = setting(
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+        parse=choice(*_PROTOCOLS),
+        expected="grpc or http/protobuf",
+        default=None,
+        doc="As ASYA_TRACING_PROTOCOL, where that is absent.",
+    )
+    otel_protocol: str | None = setting(
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
+        parse=choice(*_PROTOCOLS),
+        expected="grpc or http/protobuf",
+        default=None,
+        doc="As ASYA_TRACING_PROTOCOL, where the other two are absent.",
+    )
+    otel_disabled: bool = setting(
+        "OTEL_SDK_DISABLED",
+        parse=lambda text: text.lower() == "true",
+        expected="true or false",
+        default=False,
+        doc="`true`: no tracing, whatever endpoint is set.",
+    )
+
+    @property
+    def on(self) -> bool:
+        """Tell whether spans are made at all."""
+        return self.endpoint is not None and not self.otel_disabled
+
+    @property
+    def endpoint(self) -> str | None:
+        """The receiver, the first that is set."""
+        return self.endpoint_setting or self.otel_traces_endpoint or self.otel_endpoint
+
+    @property
+    def is_http(self) -> bool:
+        """Tell whether spans go over HTTP."""
+        return (self.protocol_setting or self.otel_traces_protocol or self.otel_protocol or "grpc").startswith("http")
+
+    @property
+    def http_endpoint(self) -> str | None:
+        """The receiver's whole URL for HTTP.
+
+        The OTLP specification's rule: the endpoint for traces is used as it is, the general one gets `/v1/traces`. Ours
+        gets it where it has no path.
+        """
+        if self.endpoint_setting is not None:
+            bare = urlsplit(self.endpoint_setting).path in ("", "/")
+            return self.endpoint_setting.rstrip("/") + "/v1/traces" if bare else self.endpoint_setting
+        if self.otel_traces_endpoint is not None or self.otel_endpoint is None:
+            return self.otel_traces_endpoint
+        return self.otel_endpoint.rstrip("/") + "/v1/traces"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +299,13 @@ class SidecarSettings:
         default=None,
         doc="Where /healthz and /readyz are served; not at all when absent.",
     )
+    metrics_address: tuple[str, int] | None = setting(
+        "ASYA_METRICS_ADDR",
+        parse=_address,
+        expected="host:port, or :port for all addresses",
+        default=None,
+        doc="Where /metrics is served, which may be ASYA_HEALTH_ADDR; nothing is counted when absent.",
+    )
     log_level: str = setting(
         "ASYA_LOG_LEVEL",
         parse=lambda text: choice("debug", "info", "warning", "error")(text.lower()),
@@ -189,4 +314,5 @@ class SidecarSettings:
         doc="Least level that is logged.",
     )
     resiliency: ResiliencySettings = nested(ResiliencySettings)
+    tracing: TracingSettings = nested(TracingSettings)
     transport: TransportSettings = nested(TransportSettings)

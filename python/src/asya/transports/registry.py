@@ -14,13 +14,18 @@ if TYPE_CHECKING:
 _STYLES: dict[str, Style] = {"underscore": "underscore", "dash": "dash"}
 
 
+def queue_names(settings: TransportSettings) -> QueueNames:
+    """Return how queues are called at the broker."""
+    return QueueNames(settings.namespace, _STYLES[settings.queue_names])
+
+
 def open_transport(settings: TransportSettings) -> Transport:
     """Return the transport that `settings` name, not yet connected (`await transport.open()`).
 
     Raises:
         SettingsError: Something this transport needs is not set.
     """
-    names = QueueNames(settings.namespace, _STYLES[settings.queue_names])
+    names = queue_names(settings)
     match settings.transport:
         case "sqlite":
             from asya.transports.sqlite import SqliteTransport  # noqa: PLC0415  only what is asked for is loaded

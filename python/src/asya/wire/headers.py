@@ -26,3 +26,9 @@ ROUTE_RESOLVED = "x-asya-route-resolved"
 FLOW = "x-asya-flow"
 PAUSE = "x-asya-pause"
 """Present in a result: stop here, the task waits for input."""
+
+TRACE_PREVIOUS = "x-asya-trace-previous"
+"""The `traceparent` of the attempt before this one; the next attempt's span links to it. Only between attempts."""
+
+TRACE_LINKS = "x-asya-trace-links"
+"""`[traceparent]` of messages that were joined into this one; who joins sets it, the sending sidecar takes it off."""
