@@ -76,7 +76,7 @@ def test_who_only_moves_messages_does_not_load_aio_pika() -> None:
     code = (
         "import sys; from asya.transports import QueueNames; from asya.transports.settings import RabbitmqSettings; "
         "from asya.transports.rabbitmq import RabbitmqTransport; "
-        "RabbitmqTransport(QueueNames('ns'), RabbitmqSettings()); "
+        "RabbitmqTransport(QueueNames('ns'), RabbitmqSettings(engine='aio-pika')); "
         "print('aiormq' in sys.modules, 'aio_pika' in sys.modules)"
     )
 
