@@ -33,13 +33,17 @@ class Message:
 
 @dataclass(slots=True, eq=False)
 class Lease:
-    """A message in somebody's hands; `counted` towards its consumer's credit until the holder knows that it is over."""
+    """A message in somebody's hands; `counted` towards its consumer's credit until the holder knows that it is over.
+
+    `held`: it has come to the holder, who has not settled it as far as it knows. Both may be news to the broker.
+    """
 
     message: Message
     queue: MemoryQueue
     consumer: Subscriber
     timer: Timer | None = None
     counted: bool = True
+    held: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -158,6 +162,8 @@ class MemoryBroker:
     def end(self, lease: Lease) -> None:
         """End a lease that stands without its holder's wish: the message comes again, or is dead at the limit."""
         self._forget(lease)
+        if not lease.held:
+            self.uncount(lease)
         if lease.message.attempts >= lease.queue.delivery_limit:
             lease.queue.dead.append(lease.message)
         else:

@@ -152,6 +152,7 @@ class MemoryTransport:
             if error is not None:
                 completed.set_exception(error)
                 return
+            lease.held = False
             self.wire.tell(partial(self.settle_if_ours, lease, settle))
             completed.set_result(None)
 
@@ -249,7 +250,11 @@ class _Subscription:
 
     def close(self) -> asyncio.Future[None]:
         self._closed = True
-        return self._transport.wire.request(self.leave)
+        return asyncio.ensure_future(self._end())
+
+    async def _end(self) -> None:
+        with contextlib.suppress(TransportError):  # no connection: nothing comes by it, and nothing is held
+            await self._transport.wire.request(self.leave)
 
     def apply_credit(self) -> None:
         self._change(self._wanted)
@@ -278,6 +283,7 @@ class _Subscription:
         if self._closed:
             self._transport.wire.tell(partial(self._transport.settle_if_ours, lease, Settle.RELEASE))
             return
+        lease.held = True
         seconds = self._transport.broker.lease_seconds
         self._on_delivery(Delivery(lease.message.body, self._actor, lease, lease.message.attempts, seconds))
 
