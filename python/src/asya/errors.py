@@ -99,9 +99,16 @@ class NoDestinationError(TransportError):
 
 
 class RefusedError(TransportError):
-    """Blocked, throttled or rejected for now; worth another try later."""
+    """Blocked, throttled or rejected for now; worth another try later.
+
+    `actor` is set when only its queue refuses (it is full), None when the broker takes nothing at all.
+    """
 
     code = "transport.refused"
+
+    def __init__(self, message: str, *, actor: str | None = None) -> None:
+        self.actor = actor
+        super().__init__(message)
 
 
 class ConnectionLostError(TransportError):

@@ -11,6 +11,8 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 from asya.errors import (
     ConnectionLostError,
@@ -24,6 +26,9 @@ from asya.transports import Delivery, Outgoing, Settle, Transport
 from asya.wire import Envelope, encode
 from asya_sidecar.decide import KEEP, Actor, Decision, Send, undeliverable
 
+if TYPE_CHECKING:
+    from asya_sidecar.gate import Gate
+
 log = logging.getLogger("asya.carry")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
@@ -35,11 +40,14 @@ Blocker = Callable[[str, bool], None]
 class Carrier:
     """Carries out decisions over one transport."""
 
-    def __init__(self, transport: Transport, actor: Actor, *, destination_wait: float, block: Blocker) -> None:
+    def __init__(
+        self, transport: Transport, actor: Actor, *, destination_wait: float, block: Blocker, gate: Gate | None = None
+    ) -> None:
         self._transport = transport
         self._actor = actor
         self._destination_wait = destination_wait
         self._block = block
+        self._gate = gate
         self._blocked: dict[str, int] = {}
 
     def outgoing(self, send: Send) -> Outgoing:
@@ -64,7 +72,7 @@ class Carrier:
                 return None
             messages = [self.outgoing(each) for each in sends]
             try:
-                await self._transport.publish(messages)
+                await self._through_gate(messages, patience, error, partial(self._transport.publish, messages))
             except TransportError as again:
                 error = again
             else:
@@ -92,13 +100,39 @@ class Carrier:
                 return None
             sends, settle = await self._way_out(received, sends, error, patience, settle)
             messages = [self.outgoing(send) for send in sends]
+            complete = partial(self._transport.complete, delivery, messages, settle)
             try:
-                await self._transport.complete(delivery, messages, settle)
+                await self._through_gate(messages, patience, error, complete)
             except TransportError as again:
                 error = again
             else:
                 self._relax(patience)
                 return messages
+
+    async def _through_gate(
+        self,
+        messages: Sequence[Outgoing],
+        patience: _Patience,
+        error: TransportError,
+        publish: Callable[[], asyncio.Future[None]],
+    ) -> None:
+        """Publish as soon as the destinations' limits allow; a missing one is waited for no longer because of them."""
+        sending = None if self._gate is None else self._gate.sending(None, messages)
+        if sending is None:
+            await publish()
+            return
+        if not sending.ready:
+            try:
+                async with asyncio.timeout(patience.left if isinstance(error, NoDestinationError) else None):
+                    await sending.wait()
+            except TimeoutError:
+                raise error from None
+        try:
+            await publish()
+        except BaseException as again:
+            sending.ended(again)
+            raise
+        sending.ended(None)
 
     async def _way_out(
         self,
@@ -116,7 +150,10 @@ class Carrier:
             return await self._instead(received, sends, error, patience)
         if not isinstance(error, (RefusedError, ConnectionLostError)):
             log.error("publishing failed and is tried again: %s", error)
-        self._wait_for(patience, "the broker does not take messages")
+        if isinstance(error, RefusedError) and error.actor not in (None, self._actor.sink, self._actor.sump):
+            self._relax(patience)  # one queue is full: what goes elsewhere need not wait
+        else:
+            self._wait_for(patience, "the broker does not take messages")
         await patience.pause()
         return tuple(sends), settle
 
@@ -174,7 +211,11 @@ class _Patience:
 
     @property
     def over(self) -> bool:
-        return time.monotonic() >= self._until
+        return self.left <= 0
+
+    @property
+    def left(self) -> float:
+        return max(self._until - time.monotonic(), 0.0)
 
     async def pause(self) -> None:
         await asyncio.sleep(self._pause * random.uniform(0.8, 1.2))  # noqa: S311  spreads retries, no secret

@@ -19,13 +19,26 @@ Awaited = Callable[[], str]
 """Returns the one of those problems that ends by itself when the runtime has started, else an empty text."""
 
 
-def probes(*, alive: Problems, ready: Problems, awaited: Awaited) -> dict[str, Route]:
-    """Return the two routes; their body names each problem, and which of them is only start-up (`awaiting`)."""
+Notices = Callable[[], list[str]]
+"""Returns what people should know although nothing is wrong here, in words."""
+
+
+def probes(*, alive: Problems, ready: Problems, awaited: Awaited, notices: Notices) -> dict[str, Route]:
+    """Return the two routes.
+
+    Their body names each problem, which of them is only start-up (`awaiting`), and what does not fail the probe but
+    should be known (`notices`): a circuit that is open.
+    """
 
     def probe(check: Problems) -> Route:
         async def answer(_accept: str) -> Answer:
             problems = check()
-            body = {"status": "failing" if problems else "ok", "problems": problems, "awaiting": awaited()}
+            body = {
+                "status": "failing" if problems else "ok",
+                "problems": problems,
+                "awaiting": awaited(),
+                "notices": notices(),
+            }
             return Answer(503 if problems else 200, "application/json", msgspec.json.encode(body))
 
         return answer

@@ -12,6 +12,7 @@ from asya_sidecar.decide import Decision, Outcome, Result
 
 if TYPE_CHECKING:
     from asya_sidecar.events import Receiver
+    from asya_sidecar.gate.gate import Pass
     from asya_sidecar.link import Call
     from asya_sidecar.stream import Stream
 
@@ -57,7 +58,9 @@ class Hop:
         "decision",
         "delivery",
         "envelope",
+        "gate",
         "messages",
+        "notes",
         "outcome",
         "parked",
         "received",
@@ -79,12 +82,16 @@ class Hop:
         self.children: tuple[str, ...] = ()
         self.messages: Sequence[Outgoing] = ()
         """What is published together with the settlement; results of a running call are not among them."""
+        self.notes = b""
+        """What the handler noted, as it came (`notes.read`)."""
         self.begun = self.called = self.answered = self.concluded = self.settled = 0.0
         self.began_at = 0.0
         self.receiver: Receiver | None = None
         self.call: Call | None = None
         self.stream: Stream | None = None
         self.carrying: asyncio.Future[None] | None = None
+        self.gate: Pass | None = None
+        """The gate's own."""
         self.parked = False
         """It waits beside the slots."""
         self.stopped = False
@@ -101,6 +108,10 @@ class Hop:
     def fly(self, event: bytes) -> None:
         """See `link.Listener.fly`."""
         self.way.fly(self, event)
+
+    def noted(self, body: bytes) -> None:
+        """See `link.Listener.noted`."""
+        self.notes = body
 
     def ended(self, outcome: Outcome) -> None:
         """See `link.Listener.ended`."""

@@ -12,9 +12,10 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asya.errors import NoDestinationError, TransportError
+from asya.policy import CircuitState
 from asya.transports import Consumer, Delivery, Transport
 from asya_sidecar.carry import Carrier
 from asya_sidecar.decide import Actor
@@ -26,6 +27,9 @@ from asya_sidecar.observe import Observer, Tracer
 from asya_sidecar.passage import Passage
 from asya_sidecar.settings import SidecarSettings
 
+if TYPE_CHECKING:
+    from asya_sidecar.gate import Gate
+
 log = logging.getLogger("asya.loop")
 
 PARKED = 100
@@ -33,6 +37,8 @@ PARKED = 100
 
 RUNTIME_AWAY, RUNTIME_STOPPING = "no runtime", "the runtime is stopping"
 DRAINING, NOT_CONNECTED = "draining", "the broker is not connected"
+CIRCUIT_OPEN = "circuit of the actor is open"
+"""The one reason to receive nothing that does not make the pod unready: others would take its place and fail too."""
 
 
 class Loop:
@@ -48,11 +54,15 @@ class Loop:
         on_failure: Callable[[], None],
         observer: Observer | None = None,
         tracer: Tracer | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._transport, self._actor, self._settings = transport, actor, settings
         self._on_failure, self._observer = on_failure, observer
         self._holding = Holding(transport, observer)
-        self._passage = Passage(actor, carrier, self._holding, self, reporter, observer, tracer)
+        self._passage = Passage(actor, carrier, self._holding, self, reporter, observer, tracer, gate)
+        self._gate = gate
+        if gate is not None:
+            gate.on_change, gate.on_circuit = self._set_credit, self._circuit_changed
         self._inbox: deque[Hop] = deque()
         self._slots = self._busy = self._parked = 0
         self.received = 0
@@ -130,7 +140,7 @@ class Loop:
 
     def problems(self) -> list[str]:
         """Say in words why messages are not handled now; empty when they are."""
-        found = sorted(self._blockers - {RUNTIME_AWAY})
+        found = sorted(self._blockers - {RUNTIME_AWAY, CIRCUIT_OPEN})
         if RUNTIME_AWAY in self._blockers and self.link is not None:
             found.append(self.link.reason or RUNTIME_AWAY)
         if not self._transport.link.connected:
@@ -138,6 +148,11 @@ class Loop:
         if self._consuming:
             found.append(self._consuming)
         return found
+
+    @property
+    def notices(self) -> list[str]:
+        """What people should know although nothing is wrong here: circuits that are not closed."""
+        return [] if self._gate is None else self._gate.notices
 
     # -- life
 
@@ -151,6 +166,8 @@ class Loop:
     async def finish(self, seconds: float, reason: str = RUNTIME_STOPPING) -> bool:
         """Receive nothing more and let running calls end; False when some still run after `seconds`."""
         self.block(reason, blocked=True)
+        if self._gate is not None:
+            self._gate.send_away()
         await self._release_inbox()
         try:
             async with asyncio.timeout(seconds):
@@ -220,11 +237,20 @@ class Loop:
     def _credit(self) -> int:
         if self._blockers:
             return 0
-        return max(self._settings.prefetch or 0, self._slots) + min(self._parked, PARKED)
+        credit = max(self._settings.prefetch or 0, self._slots) + min(self._parked, PARKED)
+        if self._gate is not None:
+            credit = self._gate.credit(credit, self.held - len(self._inbox) - self._gate.waiting)
+        return credit
 
     def _set_credit(self) -> None:
         if self._consumer is not None:
             self._consumer.set_credit(self._credit())
+
+    def _circuit_changed(self, state: CircuitState) -> None:
+        """Receive nothing while the actor's own circuit is open; what has not begun goes back."""
+        self.block(CIRCUIT_OPEN, blocked=state == "open")
+        if state == "open" and self._inbox:
+            self._keep(self._release_prefetched("the circuit is open"), "release prefetched")
 
     # -- Slots
 
@@ -235,6 +261,14 @@ class Loop:
         self._set_credit()
         self._take()
 
+    def unparked(self, hop: Hop) -> None:
+        """See `passage.Slots.unparked`: it was here first, so it is begun first."""
+        hop.parked = False
+        self._parked -= 1
+        self._inbox.appendleft(hop)
+        self._take()
+        self._set_credit()
+
     def ended(self, hop: Hop) -> None:
         """See `passage.Slots.ended`."""
         if hop.parked:
@@ -242,6 +276,8 @@ class Loop:
             self._set_credit()
         else:
             self._busy -= 1
+            if self._gate is not None:
+                self._set_credit()
         if self._inbox:
             self._take()
 
@@ -263,11 +299,11 @@ class Loop:
 
     def _release_if_still_away(self) -> None:
         if RUNTIME_AWAY in self._blockers and self._inbox:
-            self._keep(self._release_prefetched(), "release prefetched")
+            self._keep(self._release_prefetched(RUNTIME_AWAY), "release prefetched")
 
-    async def _release_prefetched(self) -> None:
+    async def _release_prefetched(self, why: str) -> None:
         count = await self._release_inbox()
-        log.warning("%d prefetched messages were released: no runtime", count)
+        log.warning("%d prefetched messages were released: %s", count, why)
 
     # -- tasks
 

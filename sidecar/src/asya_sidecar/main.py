@@ -118,11 +118,19 @@ async def _assemble(settings: SidecarSettings, stack: contextlib.AsyncExitStack,
         max_route=settings.max_route,
     )
     transport = open_transport(settings.transport)
+    watch = Watch(settings, actor)
+    stack.push_async_callback(watch.close)
+    gate = None
+    if actor.resiliency.protects:
+        from asya_sidecar.gate import Gate  # noqa: PLC0415  only where a limit or a breaker is configured
+
+        gate = Gate(actor, watch.observer)
     carrier = Carrier(
         transport,
         actor,
         destination_wait=settings.destination_wait,
         block=lambda reason, blocked: consumption.block(reason, blocked),  # noqa: PLW0108  it is made further down
+        gate=gate,
     )
     reporter = None
     if settings.gateway_url or settings.report_hosts:
@@ -137,10 +145,8 @@ async def _assemble(settings: SidecarSettings, stack: contextlib.AsyncExitStack,
                 await receiver.close()
 
         stack.push_async_callback(last_words)
-    watch = Watch(settings, actor)
-    stack.push_async_callback(watch.close)
     consumption = Loop(
-        transport, actor, carrier, reporter, settings, stop.set, observer=watch.observer, tracer=watch.tracer
+        transport, actor, carrier, reporter, settings, stop.set, observer=watch.observer, tracer=watch.tracer, gate=gate
     )
     link = RuntimeLink(
         settings.socket_dir,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from asya.policy import CircuitState
 from asya.transports import Outgoing
 from asya.wire import Raw
 from asya_sidecar.decide import Send
@@ -36,6 +37,12 @@ class Observer(Protocol):
 
     def reconnected(self) -> None:
         """Take note of a connection that was made again."""
+
+    def limited(self, seconds: float, what: str) -> None:
+        """Take note of a message that waited for the rate limit of `what`: this actor, or a destination."""
+
+    def circuit(self, what: str, state: CircuitState) -> None:
+        """Take note of the new state of a circuit: this actor's, or a destination's."""
 
 
 class Tracer(Protocol):

@@ -12,8 +12,8 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -28,6 +28,9 @@ from asya_sidecar.hop import Hop
 from asya_sidecar.link import RuntimeLink
 from asya_sidecar.observe import Observer, Tracer
 from asya_sidecar.stream import Stream
+
+if TYPE_CHECKING:
+    from asya_sidecar.gate import Gate, Sending
 
 log = logging.getLogger("asya.loop")
 _clock = time.perf_counter
@@ -54,6 +57,9 @@ class Slots(Protocol):
     def parked(self, hop: Hop) -> None:
         """It waits beside the slots from now on."""
 
+    def unparked(self, hop: Hop) -> None:
+        """It may go on; begin it again when there is a slot."""
+
     def ended(self, hop: Hop) -> None:
         """It is settled, or no longer ours."""
 
@@ -73,8 +79,10 @@ class Passage:
         reporter: Reporter | None,
         observer: Observer | None,
         tracer: Tracer | None,
+        gate: Gate | None,
     ) -> None:
         self._actor, self._carrier, self._holding, self._slots = actor, carrier, holding, slots
+        self._gate = gate
         self._reporter, self._observer, self._tracer = reporter, observer, tracer
         self._tasks: set[asyncio.Task[None]] = set()
         self.link: RuntimeLink | None = None
@@ -82,9 +90,12 @@ class Passage:
     # -- begin
 
     def begin(self, hop: Hop) -> None:
-        """Take a delivery on its way."""
-        hop.begun = _clock()
-        if self._holding.is_doubtful(hop):
+        """Take a delivery on its way, or on its further way when it was parked before its call."""
+        again = hop.begun
+        hop.begun = again or _clock()
+        if again:
+            self._guarded(hop, self._resume)
+        elif self._holding.is_doubtful(hop):
             self._wait(hop, self._begin_if_ours(hop))
         else:
             self._guarded(hop, self._read)
@@ -115,13 +126,50 @@ class Passage:
     async def _ask(self, hop: Hop) -> None:
         assert hop.receiver is not None  # noqa: S101  only then is it asked
         preflight = await hop.receiver.preflight(hop.envelope.id)
-        self._look(hop, before_call(hop.envelope, self._actor, hop.began_at, preflight))
+        self._look(hop, before_call(hop.envelope, self._actor, time.time(), preflight))
 
     def _look(self, hop: Hop, decision: Decision | None) -> None:
-        if decision is None:
-            self._call(hop)
-        else:
+        if decision is not None:
             self._conclude(hop, decision)
+        elif self._gate is None or self._gate.admits(hop):
+            self._call(hop)
+        elif self._gate.reserves(hop):
+            self._wait(hop, self._enter(hop, self._gate.enter))
+        else:
+            self._wait(hop, self._enter(hop, self._gate.reserve))
+            self._park(hop)
+
+    # -- waiting for the gate
+
+    async def _enter(self, hop: Hop, wait: Callable[[Hop], Awaitable[bool]]) -> None:
+        """Wait until the handler may be called, but not beyond the deadline."""
+        deadline = deadline_of(hop.envelope, self._actor)
+        try:
+            async with asyncio.timeout(None if deadline is None else max(deadline - time.time(), 0.0)):
+                may_go_on = await wait(hop)
+        except TimeoutError:
+            may_go_on = True  # to be told that it is late
+        if not may_go_on:
+            await self._give_back_unsettled(hop)
+        elif hop.parked:
+            self._slots.unparked(hop)
+        else:
+            self._resume(hop)
+
+    def _resume(self, hop: Hop) -> None:
+        """Look again at what has waited: it may be canceled, late, or void by now."""
+        if self._holding.is_doubtful(hop):
+            self._wait(hop, self._resume_if_ours(hop))
+        elif hop.receiver is not None and self._may_be_stopped(hop.envelope):
+            self._wait(hop, self._ask(hop))
+        else:
+            self._look(hop, before_call(hop.envelope, self._actor, time.time()))
+
+    async def _resume_if_ours(self, hop: Hop) -> None:
+        if await self._holding.is_void(hop):
+            self._let_go(hop)
+        else:
+            self._look(hop, before_call(hop.envelope, self._actor, time.time()))
 
     # -- the call
 
@@ -139,13 +187,13 @@ class Passage:
         assert self.link is not None  # noqa: S101  set before anything is received
         hop.called = _clock()
         hop.call = self.link.call(meta, memoryview(envelope.payload), limit, hop, left)
-        if receiver is not None:
+        if receiver is not None and self._may_be_stopped(envelope):
             receiver.started(envelope.id, hop.call.stop)
 
     def chunk(self, hop: Hop, index: int, result: Result) -> None:
         """See `Way.chunk`."""
         if hop.stream is None:
-            hop.stream = Stream(hop, self._actor, self._carrier, self._observer, self._tracer)
+            hop.stream = Stream(hop, self._actor, self._carrier, self._observer, self._tracer, self._gate)
         hop.stream.chunk(index, result)
 
     def fly(self, hop: Hop, event: bytes) -> None:
@@ -156,6 +204,8 @@ class Passage:
     def answered(self, hop: Hop, outcome: Outcome) -> None:
         """See `Way.answered`."""
         hop.answered, hop.outcome, hop.call = _clock(), outcome, None
+        if self._gate is not None:
+            self._gate.answered(hop, outcome)
         if hop.receiver is not None:
             hop.receiver.ended(hop.envelope.id)
         if hop.stopped:
@@ -218,7 +268,21 @@ class Passage:
 
     def _carry(self, hop: Hop, decision: Decision) -> None:
         hop.messages = [self._carrier.outgoing(send) for send in decision.sends]
+        sending = None if self._gate is None else self._gate.sending(hop, hop.messages)
+        if sending is None or sending.ready:
+            self._complete(hop, decision, sending)
+        else:
+            self._wait(hop, self._complete_later(hop, decision, sending))
+            self._park(hop)
+
+    async def _complete_later(self, hop: Hop, decision: Decision, sending: Sending) -> None:
+        await sending.wait()
+        self._complete(hop, decision, sending)
+
+    def _complete(self, hop: Hop, decision: Decision, sending: Sending | None) -> None:
         hop.carrying = self._carrier.complete(hop.delivery, hop.messages, decision)
+        if sending is not None:
+            hop.carrying.add_done_callback(sending.done)
         hop.carrying.add_done_callback(hop.carried)
 
     def carried(self, hop: Hop, future: asyncio.Future[None]) -> None:
@@ -268,6 +332,8 @@ class Passage:
     def _let_go(self, hop: Hop) -> None:
         if self._tracer is not None and hop.trace is not None:
             self._tracer.end(hop)
+        if self._gate is not None:
+            self._gate.left(hop)
         hop.stream, hop.messages = None, ()
         self._holding.remove(hop)
         self._slots.ended(hop)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
 
 from asya.errors import TransportError
 from asya.transports import Outgoing
@@ -15,6 +16,9 @@ from asya_sidecar.hop import Hop
 from asya_sidecar.link import WorkerConnection
 from asya_sidecar.observe import Observer, Tracer
 
+if TYPE_CHECKING:
+    from asya_sidecar.gate import Gate, Sending
+
 WINDOW = 200
 """Results of one call that may be on their way to the broker; beyond it the handler's process is not read."""
 
@@ -23,10 +27,16 @@ class Stream:
     """What one call has sent on so far."""
 
     def __init__(
-        self, hop: Hop, actor: Actor, carrier: Carrier, observer: Observer | None, tracer: Tracer | None
+        self,
+        hop: Hop,
+        actor: Actor,
+        carrier: Carrier,
+        observer: Observer | None,
+        tracer: Tracer | None,
+        gate: Gate | None,
     ) -> None:
         self._hop, self._actor, self._carrier = hop, actor, carrier
-        self._observer, self._tracer = observer, tracer
+        self._observer, self._tracer, self._gate = observer, tracer, gate
         self._pending = 0
         self._paused: WorkerConnection | None = None
         self._idle: asyncio.Future[None] | None = None
@@ -48,8 +58,14 @@ class Stream:
         self.children[send.envelope.id] = None
         self._pending += 1
         message = self._carrier.outgoing(send)
-        future = self._carrier.publish(message)
-        future.add_done_callback(lambda done: self._published(send, message, done))
+        sending = None if self._gate is None else self._gate.sending(self._hop, (message,))
+        if sending is None or sending.ready:
+            future = self._carrier.publish(message)
+            if sending is not None:
+                future.add_done_callback(sending.done)
+            future.add_done_callback(lambda done: self._published(send, message, done))
+        else:
+            self._go_on(self._publish_later(send, message, sending))
         call = self._hop.call
         if self._pending >= WINDOW and self._paused is None and call is not None and call.worker is not None:
             # The connection is remembered, not the call's: the call may be over before its results are confirmed.
@@ -80,12 +96,26 @@ class Stream:
         if error is None:
             self._arrived((message,))
         elif isinstance(error, TransportError):
-            task = asyncio.get_running_loop().create_task(self._recover(send, error), name="publish again")
-            self._recoveries.add(task)
-            task.add_done_callback(self._recoveries.discard)
+            self._go_on(self._recover(send, error))
             self._hop.way.held_up(self._hop)
         else:
             raise error
+
+    def _go_on(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name="publish later")
+        self._recoveries.add(task)
+        task.add_done_callback(self._recoveries.discard)
+
+    async def _publish_later(self, send: Send, message: Outgoing, sending: Sending) -> None:
+        await sending.wait()
+        try:
+            await self._carrier.publish(message)
+        except TransportError as error:
+            sending.ended(error)
+            await self._recover(send, error)
+        else:
+            sending.ended(None)
+            self._arrived((message,))
 
     async def _recover(self, send: Send, error: TransportError) -> None:
         published = await self._carrier.publish_again(self._hop.envelope, send, error)

@@ -82,6 +82,7 @@ class Watch:
                 alive=lambda: [f"ended by {loop.failure!r}"] if loop.failure is not None else [],
                 ready=loop.problems,
                 awaited=awaited,
+                notices=lambda: loop.notices,
             )
         if settings.metrics_address is not None and self.observer is not None:
             from asya_sidecar.metrics.page import Page  # noqa: PLC0415  only where it is counted

@@ -28,8 +28,10 @@ from asya.wire import Envelope, decode, encode, new_envelope, raw
 from asya_sidecar.carry import Carrier
 from asya_sidecar.decide import Actor
 from asya_sidecar.events import Report
+from asya_sidecar.gate import Gate
 from asya_sidecar.link import RuntimeLink
 from asya_sidecar.loop import Loop
+from asya_sidecar.observe import Observer
 from asya_sidecar.settings import SidecarSettings
 
 NAMES = QueueNames("d")
@@ -83,17 +85,25 @@ class Bench:
         reporter: RecordingReceiver | None = None,
         queues: tuple[str, ...] = QUEUES,
         destination_wait: float = 60.0,
+        observer: Observer | None = None,
         **environ: str,
     ) -> None:
         self.transport = MemoryTransport(NAMES, broker=self.broker, message_bytes=self.message_bytes)
         await self.transport.open()
         await self.transport.declare([QueueSpec(queue) for queue in queues])
         described = Actor(name=actor, resiliency=resiliency or Resiliency())
+        self.gate = Gate(described, observer) if described.resiliency.protects else None
         self.carrier = Carrier(
-            self.transport, described, destination_wait=destination_wait, block=lambda *args: self.loop.block(*args)
+            self.transport,
+            described,
+            destination_wait=destination_wait,
+            block=lambda *args: self.loop.block(*args),
+            gate=self.gate,
         )
         settings = load(SidecarSettings, {"ASYA_ACTOR_NAME": actor, "ASYA_NAMESPACE": "d", **environ})
-        self.loop = Loop(self.transport, described, self.carrier, reporter, settings, on_failure=self._failed)
+        self.loop = Loop(
+            self.transport, described, self.carrier, reporter, settings, self._failed, observer=observer, gate=self.gate
+        )
         self.sockets = Path(tempfile.mkdtemp(prefix="asya-"))
         self.link = RuntimeLink(
             self.sockets,

@@ -5,12 +5,13 @@ are written in a manifest (`asya.api`) and what becomes of a message (`asya_side
 """
 
 from asya.policy.durations import format_duration, parse_duration
-from asya.policy.protection import CircuitBreaker, Protection, RateLimit
+from asya.policy.protection import CircuitBreaker, CircuitState, Protection, RateLimit
 from asya.policy.resiliency import Backoff, Failure, Policy, Resiliency, Retry, Rule, Verdict
 
 __all__ = [
     "Backoff",
     "CircuitBreaker",
+    "CircuitState",
     "Failure",
     "Policy",
     "Protection",

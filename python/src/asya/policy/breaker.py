@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Literal
 
-from asya.policy.protection import CircuitBreaker
-
-State = Literal["closed", "half-open", "open"]
+from asya.policy.protection import CircuitBreaker, CircuitState
 
 SLICES = 10
 """Parts of the window that the ratio is counted in; what leaves it, leaves by a part at a time."""
@@ -34,7 +31,7 @@ class Breaker:
 
     def __init__(self, limits: CircuitBreaker, chance: Callable[[], float]) -> None:
         self._limits, self._chance = limits, chance
-        self.state: State = "closed"
+        self.state: CircuitState = "closed"
         self.opened = 0
         """How often it has opened."""
         self.reopens_at = 0.0

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 import msgspec
 
 from asya.errors import PolicyError
+
+CircuitState = Literal["closed", "half-open", "open"]
 
 DEFAULT_FAILURES = 5
 DEFAULT_MIN_CALLS = 20

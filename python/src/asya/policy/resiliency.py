@@ -165,6 +165,11 @@ class Resiliency(msgspec.Struct, frozen=True, kw_only=True):
             return TooLate(reason="PolicyExhausted", max_attempts=policy.max_attempts)
         return Retry(delay=delay, max_attempts=policy.max_attempts)
 
+    @property
+    def protects(self) -> bool:
+        """Whether there is any limit or breaker."""
+        return self.protection != Protection() or bool(self.destinations)
+
     def trips(self, failure: Failure) -> bool:
         """Tell whether a failed call counts for the circuit breaker.
 

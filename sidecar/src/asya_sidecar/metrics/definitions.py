@@ -201,6 +201,20 @@ RECONNECTS = _metric("counter", "reconnects_total", "Connections to the broker m
 LEASES_EXTENDED = _metric("counter", "lease_extensions_total", "Leases extended.", "queue")
 LEASES_LOST = _metric("counter", "leases_lost_total", "Deliveries whose lease was lost; they come again.", "queue")
 
+# -- limits that are configured
+
+CIRCUIT_STATE = _metric(
+    "gauge", "circuit_state", "Circuit of this actor or of a destination: 0 closed, 1 half-open, 2 open.", "target"
+)
+CIRCUIT_OPENED = _metric("counter", "circuit_opened_total", "Times that a circuit has opened.", "target")
+RATE_LIMITED = _metric(
+    "counter",
+    "rate_limited_seconds_total",
+    "Seconds that messages waited for the rate limit of this actor or of a destination, added up.",
+    "target",
+    unit="seconds",
+)
+
 # -- about itself
 
 HANDLER_REFUSED = _metric(
@@ -217,5 +231,6 @@ ALL: tuple[Metric, ...] = (
     PROCESSING, RUNTIME, RECEIVE, SEND, QUEUE_WAIT, END_TO_END, HOP_COUNT,
     RUNTIME_ERRORS, RETRIES, RETRY_DELAY, RUNTIME_CONNECTED, SLOTS,
     STOPPED, BROKER_CONNECTED, RECONNECTS, LEASES_EXTENDED, LEASES_LOST,
+    CIRCUIT_STATE, CIRCUIT_OPENED, RATE_LIMITED,
     HANDLER_REFUSED, BUILD_INFO,
 )  # fmt: skip

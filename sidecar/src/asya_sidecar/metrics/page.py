@@ -84,6 +84,7 @@ class Page:
     def series(self) -> Iterator[Series]:
         """Return every series there is at this moment."""
         yield from series(self._recorder.tally, self._actor, self._transport, self._queue_of)
+        yield from self._recorder.handlers.series()
         running, queue, transport = self._running, self._queue_of(self._actor.name), self._transport
         yield known.RECEIVED, (queue, transport), running.received
         yield known.ACTIVE, (), running.active

@@ -5,11 +5,14 @@ from __future__ import annotations
 from bisect import bisect_left
 
 from asya.errors import TooLargeError
+from asya.policy import CircuitState
 from asya.transports import Outgoing, Settle
 from asya.wire import parse_time
+from asya_sidecar import notes
 from asya_sidecar.decide import Actor, Decision
 from asya_sidecar.hop import Hop
 from asya_sidecar.metrics import definitions as known
+from asya_sidecar.metrics.handlers import HandlerMetrics
 from asya_sidecar.metrics.numbers import Histogram
 from asya_sidecar.metrics.outcomes import CAUSES
 from asya_sidecar.metrics.series import OTHER
@@ -27,6 +30,7 @@ class Recorder:
     def __init__(self, actor: Actor) -> None:
         self._actor = actor
         self.tally = Tally()
+        self.handlers = HandlerMetrics()
         self._why_parked: dict[int, str] = {}
         # One parsed second: stamps of a busy queue share it.
         self._stamp, self._second = "", 0.0
@@ -88,6 +92,8 @@ class Recorder:
                     number.total += waited
                 else:
                     number.counts[0] += 1  # clocks that differ
+        if hop.notes:
+            self.handlers.take(notes.read(hop.notes))
         if decision.failure is not None or decision.final is not None or hop.parked or hop.delivery.attempts > 1:
             self._seldom(hop, decision)
 
@@ -123,6 +129,16 @@ class Recorder:
     def reconnected(self) -> None:
         """See `observe.Observer.reconnected`."""
         self.tally.reconnected += 1
+
+    def limited(self, seconds: float, what: str) -> None:
+        """See `observe.Observer.limited`."""
+        self.tally.limited[what] = self.tally.limited.get(what, 0.0) + seconds
+
+    def circuit(self, what: str, state: CircuitState) -> None:
+        """See `observe.Observer.circuit`."""
+        self.tally.circuits[what] = state
+        if state == "open":
+            self.tally.opened[what] = self.tally.opened.get(what, 0) + 1
 
     # -- what seldom happens
 

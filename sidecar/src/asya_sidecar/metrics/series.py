@@ -13,6 +13,8 @@ from asya_sidecar.metrics.tally import Tally
 OTHER = "other"
 """Stands for all destinations beyond the number that is counted one by one."""
 
+CIRCUIT_STATES = ("closed", "half-open", "open")
+
 Series = tuple[known.Metric, tuple[str, ...], float | Histogram]
 """A metric, the values of its labels in their order, and its number."""
 
@@ -40,6 +42,11 @@ def series(tally: Tally, actor: Actor, transport: str, queue_of: Callable[[str],
     for metric, counts in ((known.RUNTIME_ERRORS, tally.errors), (known.RETRIES, tally.retries)):
         for kind in metric.values["error_type"]:
             yield metric, (queue, kind), counts.get(kind, 0)
+    for target, state in tally.circuits.items():
+        yield known.CIRCUIT_STATE, (target,), CIRCUIT_STATES.index(state)
+        yield known.CIRCUIT_OPENED, (target,), tally.opened.get(target, 0)
+    for target, seconds in tally.limited.items():
+        yield known.RATE_LIMITED, (target,), seconds
     for reason in known.RELEASED.values["reason"]:
         yield known.RELEASED, (queue, reason), tally.released.get(reason, 0)
     yield from _outcomes(tally, queue)

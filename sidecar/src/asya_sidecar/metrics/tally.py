@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asya.policy import CircuitState
 from asya_sidecar.metrics import definitions as known
 from asya_sidecar.metrics.numbers import Histogram
 from asya_sidecar.metrics.outcomes import ROWS
@@ -45,4 +46,8 @@ class Tally:
         self.undelivered: dict[str, int] = {}
         """Messages that went to the sump instead of where they were decided to go, by reason."""
         self.released: dict[str, int] = {}
+        self.circuits: dict[str, CircuitState] = {}
+        self.opened: dict[str, int] = {}
+        self.limited: dict[str, float] = {}
+        """Seconds, by target."""
         self.dead_lettered = self.redelivered = self.extended = self.lost = self.reconnected = 0

@@ -63,6 +63,8 @@ async def test_both_formats_say_the_same() -> None:
 
 async def test_every_metric_has_its_type_and_its_labels() -> None:
     recorder = page(Snapshot())
+    recorder._recorder.circuit("embed", "closed")
+    recorder._recorder.limited(0.5, "embed")
     body, _ = await recorder.scrape("")
     families = {family.name: family for family in parse_text(body.decode())}
     without_samples = {known.END_TO_END.name, known.HOP_COUNT.name, known.HANDLER_REFUSED.name}

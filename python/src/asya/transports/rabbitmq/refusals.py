@@ -23,7 +23,8 @@ def returned(publication: Publication) -> NoDestinationError:
 
 def rejected(publication: Publication) -> RefusedError:
     """Say that the broker took a message and then did not keep it."""
-    return RefusedError(f"queue {publication.destination.queue} rejects messages; it may be full")
+    destination = publication.destination
+    return RefusedError(f"queue {destination.queue} rejects messages; it may be full", actor=destination.actor)
 
 
 def closed(code: int, text: str, publication: Publication) -> TransportError:
