@@ -49,6 +49,7 @@ STOP_SECONDS = 30.0
 GRACE_SECONDS = 2.0
 MESSAGE_LIMIT, TRACEBACK_LIMIT = 8_000, 16_000
 READ_BYTES, READ_BYTES_CAP = 65_536, 1_048_576
+NOTES_LIMIT = 1_000
 # A call longer than this is followed by a look at the socket, so that CANCEL reaches calls that wait behind it.
 LONG_CALL_SECONDS = 0.001
 
@@ -479,6 +480,8 @@ def _hints(error: BaseException) -> Dict[str, Any]:
 
 _SEGMENT = re.compile(r'\.([^.\[\]"\s]+)|\[(-?\d+)\]|\[("(?:[^"\\]|\\.)*")\]|\[(-?\d*):(-?\d*)\]')
 _READABLE = {"id": (), "parent_id": (), "route": ("prev", "curr", "next"), "headers": (), "status": ()}
+_NOTED = ("metrics", "span")
+_METRIC_VERBS = ("add", "set", "observe")
 _paths: Dict[str, Tuple[Segment, ...]] = {}
 
 
@@ -525,9 +528,13 @@ def _quoted(text: str, path: str) -> str:
 
 def _check_readable(segments: List[Segment], path: str) -> None:
     top = segments[0]
+    if top in _NOTED:
+        if len(segments) != 2 or not isinstance(segments[1], str):
+            raise ABIError("path %r: expected .%s and one name" % (path, top))
+        return
     known = _READABLE.get(top) if isinstance(top, str) else None
     if known is None:
-        raise ABIError("path %r: there are only .id, .parent_id, .route, .headers and .status" % path)
+        raise ABIError("path %r: there are only .id, .parent_id, .route, .headers, .status, .metrics and .span" % path)
     if known and len(segments) > 1 and segments[1] not in known:
         raise ABIError("path %r: a route has only .prev, .curr and .next" % path)
     if any(isinstance(segment, slice) for segment in segments[:-1]):
@@ -546,7 +553,7 @@ def _copy(value: Any) -> Any:
 class Message:
     """The envelope around one payload. Its JSON is read when somebody asks for it, which most handlers never do."""
 
-    __slots__ = ("_asked", "_changed", "_meta", "_raw", "began", "limit")
+    __slots__ = ("_asked", "_changed", "_meta", "_raw", "began", "limit", "notes")
 
     def __init__(self, raw: bytes, limit: Optional[float]) -> None:
         self._raw = raw
@@ -555,6 +562,7 @@ class Message:
         self._asked = False
         self.limit = limit
         self.began = time.monotonic()
+        self.notes: List[Tuple[str, str, Any, Dict[str, str]]] = []
 
     @property
     def meta(self) -> Dict[str, Any]:
@@ -579,6 +587,8 @@ class Message:
     def get(self, path: Any) -> Any:
         """Return a copy of what is at `path`; None where there is nothing. Raises ABIError."""
         segments = parse_path(path)
+        if segments[0] in _NOTED:
+            raise ABIError("path %r can only be set" % path)
         value: Any = self.meta
         for segment in segments:
             if isinstance(segment, slice):
@@ -590,7 +600,11 @@ class Message:
 
     def set(self, path: Any, value: Any) -> None:
         """Put a copy of `value` at `path`. Raises ABIError, and ResultNotSerializable for what is not JSON."""
-        segments = self._writable(path)
+        segments = parse_path(path)
+        if segments[0] in _NOTED:
+            self._set_note(segments, path, value)
+            return
+        self._writable(path)
         value = decode(encode(value))
         container, last = self._reach(segments, path), segments[-1]
         wanted = (
@@ -650,6 +664,34 @@ class Message:
         if not isinstance(value, dict if isinstance(segment, str) else list):
             raise ABIError("path %r: %r is looked for in %.80r" % (path, segment, value))
 
+    def _set_note(self, segments: Tuple[Segment, ...], path: str, value: Any) -> None:
+        name = str(segments[1])
+        if segments[0] == "span":
+            self.note("attribute", name, value, {})
+            return
+        said = value if isinstance(value, dict) else {"set": value}
+        verbs = [verb for verb in _METRIC_VERBS if verb in said]
+        labels = said.get("labels") or {}
+        if len(verbs) != 1 or set(said) - {verbs[0], "labels"} or not isinstance(labels, dict):
+            raise ABIError(
+                "SET %r: expected a number, or an object of add, set or observe and, where wanted, labels" % path
+            )
+        self.note(verbs[0], name, said[verbs[0]], labels)
+
+    def note(self, kind: str, name: Any, value: Any, labels: Mapping[Any, Any]) -> None:
+        """Keep a metric or an attribute for the sidecar. A mistake in it costs a line in the log, never the message."""
+        if len(self.notes) >= NOTES_LIMIT:
+            if len(self.notes) == NOTES_LIMIT:
+                log.warning("a call noted more metrics and attributes than are kept", limit=NOTES_LIMIT)
+                self.notes.append(("dropped", "", 0, {}))
+            return
+        try:
+            kept = _attribute(value) if kind == "attribute" else _number(value)
+            texts = {_clean(str(key)): _clean(str(label)) for key, label in labels.items()}
+            self.notes.append((kind, _clean(str(name)), kept, texts))
+        except Exception as error:
+            log.warning("a metric or an attribute was left out", name=repr(name)[:200], error=_message(error))
+
     def expose(self) -> None:
         """Note that the handler may change the message: results are compared with what came."""
         self._asked = True
@@ -669,6 +711,23 @@ class Message:
             if value != before[part]:
                 changed[part] = value
         return encode(changed, "context") if changed else b""
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if number - number != 0:
+        raise ValueError("%r is no finite number" % (value,))
+    return number
+
+
+def _attribute(value: Any) -> Any:
+    """Return what OpenTelemetry takes: text, a number, a truth value, or an array of one of them; else the text."""
+    if isinstance(value, (list, tuple, set, frozenset)):
+        items = [_attribute(item) for item in value]
+        return items if len({type(item) for item in items}) <= 1 else [_clean(str(item)) for item in value]
+    if isinstance(value, (bool, int)) or (isinstance(value, float) and value - value == 0):
+        return value
+    return _clean(str(value))
 
 
 class Route:
@@ -779,6 +838,22 @@ class Context:
     def fly(self, event: Any) -> None:
         """Send `event`, any JSON value, to whoever watches the task, at once. May be called from any thread."""
         self._fly(event)
+
+    def count(self, name: str, amount: float = 1, /, **labels: Any) -> None:
+        """Add to the counter `asya_handler_<name>_total`."""
+        self._message.note("add", name, amount, labels)
+
+    def gauge(self, name: str, value: float, /, **labels: Any) -> None:
+        """Set the gauge `asya_handler_<name>`."""
+        self._message.note("set", name, value, labels)
+
+    def observe(self, name: str, value: float, /, **labels: Any) -> None:
+        """Put a value into the histogram `asya_handler_<name>`."""
+        self._message.note("observe", name, value, labels)
+
+    def attribute(self, name: str, value: Any, /) -> None:
+        """Set an attribute on the span of this call, where traces are made."""
+        self._message.note("attribute", name, value, {})
 
 
 def _parse_time(text: str) -> Any:
@@ -989,7 +1064,7 @@ def _nearest(name: str, names: List[str]) -> str:
 
 HELLO, WELCOME, REFUSED, FAILED = 1, 2, 3, 4
 CALL, CANCEL = 10, 11
-RESULT, CHUNK, END, ERROR, FLY, BEGUN = 20, 21, 22, 23, 24, 25
+RESULT, CHUNK, END, ERROR, FLY, BEGUN, NOTES = 20, 21, 22, 23, 24, 25, 26
 PING, PONG = 30, 31
 DRAIN, DONE, REPLACE = 40, 41, 42
 
@@ -1103,6 +1178,13 @@ def error_frame(call: int, error: BaseException) -> bytes:
     return frame(ERROR, call, json.dumps(describe(error)).encode())
 
 
+def with_notes(call: int, message: Optional[Message], answer: bytes) -> bytes:
+    """Return the answer to a call, after the NOTES of its message if there are any."""
+    if message is None or not message.notes:
+        return answer
+    return frame(NOTES, call, json.dumps(message.notes).encode()) + answer
+
+
 def obey(message: Message, value: Any, fly: Callable[[Any], None]) -> Any:
     """Carry out a verb that a generator yielded; return what the `yield` gives."""
     verb = value[0] if value else None
@@ -1202,6 +1284,23 @@ class Control:
     def stopped(self, seconds: float) -> bool:
         """Wait at most so long for the order to stop; tell whether it came."""
         return bool(self._poll.poll(seconds * 1000))
+
+
+def enter_trace(meta: bytes) -> Optional[Callable[[], None]]:
+    """Make the call's trace context OpenTelemetry's current one, where the handler has loaded that; return the end."""
+    if "opentelemetry.trace" not in sys.modules:
+        return None
+    try:
+        from opentelemetry import context
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        headers = decode(meta).get("headers") or {}
+        carrier = {name: headers[name] for name in ("traceparent", "tracestate") if isinstance(headers.get(name), str)}
+        token = context.attach(TraceContextTextMapPropagator().extract(carrier))
+        return lambda: context.detach(token)
+    except Exception as error:
+        log.warning("the trace context was not passed on", error=_message(error))
+        return None
 
 
 def _some_generator() -> Any:
@@ -1404,6 +1503,7 @@ class SyncWorker:
         call, meta, payload = self.queue.popleft()
         handler = self.handler
         message: Optional[Message] = None
+        leave = enter_trace(meta)
         try:
             value = decode(payload)
             if handler.context_name is None:
@@ -1412,15 +1512,19 @@ class SyncWorker:
                 message = Message(meta, self.limits.call)
                 result = handler.function(value, **{handler.context_name: self._context(call, message)})
             if isinstance(result, _LAZY) or (handler.flavour == "generator" and hasattr(result, "throw")):
-                self._drive(call, result, message or Message(meta, self.limits.call))
+                message = message or Message(meta, self.limits.call)
+                self._drive(call, result, message)
                 result = None
             if result is None:
-                self._out.append(frame(END, call))
+                answer = frame(END, call)
             else:
                 changes = b"" if message is None else message.changes()
-                self._out.append(result_frame(RESULT, call, changes, encode(result), self.limits.frame))
+                answer = result_frame(RESULT, call, changes, encode(result), self.limits.frame)
         except BaseException as error:
-            self._out.append(error_frame(call, error))
+            answer = error_frame(call, error)
+        if leave is not None:
+            leave()
+        self._out.append(with_notes(call, message, answer))
 
     def _context(self, call: int, message: Message) -> Context:
         def fly(event: Any) -> None:
@@ -1549,10 +1653,11 @@ class BatchWorker(SyncWorker):
         try:
             results = self._results(calls, values, messages)
         except BaseException as error:
-            self._out.extend(error_frame(call, error) for call in calls)
+            for call, message in zip(calls, messages):
+                self._out.append(with_notes(call, message, error_frame(call, error)))
             return
         for call, message, result in zip(calls, messages, results):
-            self._out.append(self._answer(call, message, result))
+            self._out.append(with_notes(call, message, self._answer(call, message, result)))
 
     def _results(self, calls: List[int], values: List[Any], messages: List[Message]) -> List[Any]:
         name, expected = self.handler.context_name, len(values)
@@ -1717,11 +1822,13 @@ class AsyncLink:
         assert self.limits is not None
         handler = self.worker.handler
         self._begun.add(call)
+        message = Message(meta, self.limits.call)
+        # Never left: it ends with this call's task, whose own context it is.
+        enter_trace(meta)
         try:
             if call in self._canceled:
                 raise Canceled("cancelled before it began")
             value = decode(payload)
-            message = Message(meta, self.limits.call)
             if handler.context_name is None:
                 result = handler.function(value)
             else:
@@ -1743,7 +1850,7 @@ class AsyncLink:
         self._begun.discard(call)
         self._canceled.discard(call)
         del self.calls[call]
-        self.write(answer)
+        self.write(with_notes(call, message, answer))
 
     async def _drive(self, call: int, generator: Any, message: Message) -> None:
         """Run an async generator to its end, as `SyncWorker._drive` does with a generator."""

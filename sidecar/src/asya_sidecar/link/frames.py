@@ -10,7 +10,7 @@ MAX_FRAME = 512 * 1024 * 1024
 
 HELLO, WELCOME, REFUSED, FAILED = 1, 2, 3, 4
 CALL, CANCEL = 10, 11
-RESULT, CHUNK, END, ERROR, FLY, BEGUN = 20, 21, 22, 23, 24, 25
+RESULT, CHUNK, END, ERROR, FLY, BEGUN, NOTES = 20, 21, 22, 23, 24, 25, 26
 PING, PONG = 30, 31
 DRAIN, DONE, REPLACE = 40, 41, 42
 
@@ -28,6 +28,7 @@ KNOWN = frozenset(
         ERROR,
         FLY,
         BEGUN,
+        NOTES,
         PING,
         PONG,
         DRAIN,

@@ -43,6 +43,9 @@ class Listener(Protocol):
     def fly(self, event: bytes) -> None:
         """Take an event for whoever watches the task, as JSON text."""
 
+    def noted(self, body: bytes) -> None:
+        """Take what the handler noted during the call (`notes.read`); it comes just before the answer."""
+
 
 class Call:
     """One call of the handler. Its listener hears the outcome once; whatever comes after it is ignored."""
@@ -271,6 +274,10 @@ class WorkerConnection(asyncio.Protocol):
             call = self.calls.get(number)
             if call is not None and not call.over:
                 call.listener.fly(body)
+        elif kind == frames.NOTES:
+            call = self.calls.get(number)
+            if call is not None and not call.over:
+                call.listener.noted(body)
         elif kind == frames.BEGUN:
             call = self.calls.get(number)
             if call is not None:

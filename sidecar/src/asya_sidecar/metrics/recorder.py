@@ -92,9 +92,13 @@ class Recorder:
                     number.total += waited
                 else:
                     number.counts[0] += 1  # clocks that differ
-        if hop.notes:
-            self.handlers.take(notes.read(hop.notes))
-        if decision.failure is not None or decision.final is not None or hop.parked or hop.delivery.attempts > 1:
+        if (
+            decision.failure is not None
+            or decision.final is not None
+            or hop.notes
+            or hop.parked
+            or hop.delivery.attempts > 1
+        ):
             self._seldom(hop, decision)
 
     def published(self, message: Outgoing) -> None:
@@ -144,6 +148,8 @@ class Recorder:
 
     def _seldom(self, hop: Hop, decision: Decision) -> None:
         tally = self.tally
+        if hop.notes:
+            self.handlers.take(notes.read(hop.notes))
         if hop.delivery.attempts > 1:
             tally.redelivered += 1
         if decision.failure is not None:

@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode, set_span_in_context
 
 from asya.wire import Raw, headers, parse_time, raw
+from asya_sidecar import notes
 from asya_sidecar.decide import Actor, Send
 from asya_sidecar.hop import Hop
 from asya_sidecar.metrics.outcomes import ROWS
@@ -108,6 +109,9 @@ class HopTracer:
             trace.call.end(trace.at(hop.answered) if hop.answered else over)
         for span in trace.sends:
             span.end(over)
+        for verb, name, value, _ in notes.read(hop.notes):
+            if verb == "attribute":
+                trace.process.set_attribute(name, value)
         self._outcome(hop, trace.process)
         if hop.settled:
             began = hop.settled if trace.sends else hop.concluded or hop.settled
