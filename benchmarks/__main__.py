@@ -60,7 +60,7 @@ async def run(kinds: set[str], scale: Scale, engine: str | None, console: Consol
         console.print(f"[red]{PEERS.relative_to(ROOT)} is missing[/]; `make bench` makes it")
         return 2
     began = time.monotonic()
-    failures: list[str] = []
+    failures, spent = list[str](), list[tuple[str, float]]()
     OUTPUT.mkdir(parents=True, exist_ok=True)
     for name in ("results.json", "index.html"):
         (OUTPUT / name).unlink(missing_ok=True)  # what is found there is always of the last run
@@ -77,15 +77,18 @@ async def run(kinds: set[str], scale: Scale, engine: str | None, console: Consol
             with display.running(expected(steps)):
                 for step in steps:
                     display.begin(step.name)
+                    at = time.monotonic()
                     try:
                         figure = await step.run()
                     except Exception as error:  # noqa: BLE001  the other steps still tell what they can
                         failures.append(f"{step.name}: {type(error).__name__}: {error}")
                         figure = f"[red]failed[/]: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
-                    display.end(f"{step.name}: {figure}", step.seconds)
+                    took = time.monotonic() - at
+                    spent.append((step.name, round(took, 1)))
+                    display.end(f"{step.name}: {figure}  [dim]{took:.1f} s[/]", step.seconds)
         finally:
             await bench.close()
-        facts = _facts(bench, scale, engine, failures)
+        facts = _facts(bench, scale, engine, failures) | {"steps": spent}
     facts["seconds"] = round(time.monotonic() - began)
     (OUTPUT / "details.json").write_text(json.dumps(facts, indent=2) + "\n")
     if failures:

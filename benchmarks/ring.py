@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,6 +45,16 @@ class Ring:
     variants: dict[str, str] = field(default_factory=dict)
     """By kind, what the trial has chosen."""
     _lanes: dict[tuple[str, str], Lane] = field(default_factory=dict)
+
+    async def prepare(self, wanted: Iterable[tuple[Kind, str]]) -> None:
+        """Have several lanes made, two at a time: most of it is waiting for a framework to be imported."""
+        slots = asyncio.Semaphore(2)
+
+        async def make(kind: Kind, queue_type: str) -> None:
+            async with slots:
+                await self.lane(kind, queue_type)
+
+        await asyncio.gather(*(make(kind, queue_type) for kind, queue_type in wanted))
 
     async def lane(self, kind: Kind, queue_type: str) -> Lane:
         """Have the kind's queues made, once for the whole run; after each round they are empty again."""
@@ -88,10 +99,15 @@ class Ring:
                 await queues.purge(name)
             await queues.fill(lane.way, size, total)
             await worker.start()
+
+            async def arrived_so_far() -> int:
+                worker.pids()  # raises when one has ended
+                return await queues.ready(lane.target)
+
             try:
                 hops = await measure(
                     total=total * fan_out,
-                    arrived=lambda: queues.ready(lane.target),
+                    arrived=arrived_so_far,
                     left=lambda: queues.ready(lane.source),
                     processes=worker.pids(),
                     progress=self.progress,

@@ -30,11 +30,22 @@ SCRIPTS = Path(__file__).parent / "alternatives"
 HANDLERS = Path(__file__).parent / "handlers"
 NAMESPACE, ACTOR, NEXT = "bench", "bench", "bench-out"
 QUEUES = (ACTOR, NEXT, "x-sink", "x-sump")
+_POLICIES = '{"default": {"maxAttempts": 5, "initialDelay": "1s"}, "model": {"maxAttempts": 3}}'
+_RULES = '[{"errors": ["ModelError"], "policy": "model"}]'
+_HEADERS = {
+    "traceparent": Raw(b'"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"'),
+    "x-asya-hop": Raw(b"2"),
+    "tenant": Raw(b'"acme"'),
+}
+_DEADLINE = 6 * 3600.0
 
 
 @dataclass(frozen=True)
 class PodSettings:
-    """The environment of our pods, in one place: as deployed, every feature on but tracing."""
+    """The environment of our pods, in one place: as deployed, every feature on but tracing.
+
+    Metrics are counted and served, health is served, errors have policies, calls have a time limit.
+    """
 
     engine: str | None = None
     prefetch: int = PREFETCH
@@ -42,7 +53,9 @@ class PodSettings:
 
     def sidecar(self) -> dict[str, str]:
         words = {"ASYA_CONCURRENCY": str(self.concurrency), "ASYA_PREFETCH": str(self.prefetch)}
-        words["ASYA_LOG_LEVEL"] = "warning"
+        words |= {"ASYA_METRICS_ADDR": "127.0.0.1:0", "ASYA_HEALTH_ADDR": "127.0.0.1:0"}
+        words |= {"ASYA_RESILIENCY_POLICIES": _POLICIES, "ASYA_RESILIENCY_RULES": _RULES}
+        words |= {"ASYA_RESILIENCY_ACTOR_TIMEOUT": "60s", "ASYA_LOG_LEVEL": "warning"}
         return words | ({} if self.engine is None else {"ASYA_RABBITMQ_ENGINE": self.engine})
 
     def runtime(self) -> dict[str, str]:
@@ -186,8 +199,17 @@ async def open_ours(environ: Mapping[str, str], actors: tuple[str, ...] = QUEUES
 
 
 def envelope(size: int, actor: str = ACTOR) -> bytes:
-    """An envelope with one more actor to visit, and the id that is replaced in each message."""
-    return encode(new_envelope([actor, NEXT], Raw(payload(size)), now=time.time(), envelope_id=MESSAGE_ID))
+    """An envelope with one more actor to visit, headers, a deadline, and the id that is replaced in each message."""
+    now = time.time()
+    made = new_envelope(
+        [actor, NEXT],
+        Raw(payload(size)),
+        now=now,
+        envelope_id=MESSAGE_ID,
+        headers=_HEADERS,
+        deadline_at=now + _DEADLINE,
+    )
+    return encode(made)
 
 
 async def prepare_ours(url: str, queue_type: str, sizes: tuple[int, ...], actor: str = ACTOR) -> Lane:
