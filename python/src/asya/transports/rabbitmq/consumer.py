@@ -27,12 +27,19 @@ class Token:
     consumer: ActorConsumer
     settled: bool = False
 
+    @property
+    def void(self) -> bool:
+        """Whether settling it would be."""
+        return self.settled or not self.subscription.alive
+
+    def lost(self) -> LeaseLostError:
+        """Return what is to be said of a void one."""
+        return LeaseLostError("the delivery was settled, or its connection is gone and the broker gives it out again")
+
     def check(self) -> None:
         """Raise `LeaseLostError` when settling would be void."""
-        if self.settled or not self.subscription.alive:
-            raise LeaseLostError(
-                "the delivery was settled, or its connection is gone and the broker gives it out again"
-            )
+        if self.void:
+            raise self.lost()
 
     def settle(self, *, release: bool = False) -> None:
         """Acknowledge, or give back.
@@ -40,7 +47,8 @@ class Token:
         Raises:
             LeaseLostError: It had been settled, or the connection is gone.
         """
-        self.check()
+        if self.settled or not self.subscription.alive:
+            raise self.lost()
         self.settled = True
         try:
             if release:

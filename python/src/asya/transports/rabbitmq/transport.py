@@ -45,6 +45,7 @@ class RabbitmqTransport:
         self._session = Session(self._connect, self.link)
         self._control = Control(names, self._exchange, self._ladder, settings, self._addresses)
         self._consumers: list[ActorConsumer] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._running: set[asyncio.Future[Any]] = set()
         self._asking: set[asyncio.Task[None]] = set()
         self._seen: set[str] = set()
@@ -95,14 +96,12 @@ class RabbitmqTransport:
         """See `Transport.complete`."""
         if messages and settle is not Settle.ACK:
             raise ValueError(f"{settle} takes no messages")
-        token, done = self._token(delivery), self._pending()
+        token: Token = delivery.token
+        done = self._pending()
         then = partial(self._settle, done, token, settle is Settle.RELEASE)
-        try:
-            token.check()
-        except LeaseLostError as error:
-            self._end(done, error)
-            return done
-        if settle is Settle.DEAD_LETTER:
+        if token.void:
+            self._end(done, token.lost())
+        elif settle is Settle.DEAD_LETTER:
             # Published and confirmed by ourselves instead of rejected: a reject loses the message without a word where
             # the queue was declared by others without a dead-letter exchange, and can lose it where the broker's
             # dead-lettering is at-most-once (classic queues; 3.10 without the feature flag stream_queue).
@@ -145,7 +144,10 @@ class RabbitmqTransport:
         raise ConnectionLostError("; ".join(problems))
 
     def _pending(self) -> asyncio.Future[None]:
-        done = asyncio.get_running_loop().create_future()
+        if self._loop is None:
+            # Kept, because asking for it is a system call.
+            self._loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = self._loop.create_future()
         self._running.add(done)
         return done
 
@@ -169,6 +171,12 @@ class RabbitmqTransport:
 
     def _publish(self, messages: Sequence[Outgoing], then: Then) -> None:
         seen, limit = self._seen, self.limits.message_bytes
+        if len(messages) == 1:
+            (message,) = messages
+            known = self._destinations.get(message.actor)
+            if known is not None and message.delay <= 0 and message.actor in seen and len(message.body) <= limit:
+                self._send_one(Publication(known, message.body), then)
+                return
         unseen: set[str] = set()
         unsure = False
         for message in messages:
@@ -213,20 +221,23 @@ class RabbitmqTransport:
         then(error)
 
     def _send(self, publications: Sequence[Publication], then: Then) -> None:
-        try:
-            engine = self._session.now
-        except ConnectionLostError as error:
-            then(error)
-            return
         if len(publications) == 1:
-            engine.publish(publications[0], then)
+            self._send_one(publications[0], then)
             return
         if not publications:
             then(None)
             return
         several = Several(len(publications), then)
         for index, publication in enumerate(publications):
-            engine.publish(publication, several.part(index))
+            self._send_one(publication, several.part(index))
+
+    def _send_one(self, publication: Publication, then: Then) -> None:
+        try:
+            engine = self._session.now
+        except ConnectionLostError as error:
+            then(error)
+        else:
+            engine.publish(publication, then)
 
     def _check(self, actor: str) -> str:
         """Return the name of an actor's queue, or say that there can be none."""

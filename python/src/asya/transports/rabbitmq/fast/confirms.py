@@ -16,6 +16,7 @@ from asya.transports.rabbitmq.fast.errors import ClosedError, ProtocolError
 from asya.transports.rabbitmq.fast.messages import Messages
 
 log = logging.getLogger(__name__)
+_OWN_ERROR = "the outcome of a message met an error of ours"
 WINDOW_MESSAGES = 2048
 WINDOW_BYTES = 16 * 1024 * 1024
 """How much may be on its way unconfirmed. One message always may, whatever its size."""
@@ -69,16 +70,17 @@ class Confirms(Channel):
             return
         if not 0 < tag <= self._sent:
             raise ProtocolError(f"message {tag} is confirmed; {self._sent} were sent", 503)
+        settle, unconfirmed = self._settle, self._unconfirmed
         if multiple:
             for number in range(self._oldest, tag + 1):
-                if number in self._unconfirmed:
-                    self._settle(number, refused)
+                if number in unconfirmed:
+                    settle(number, refused)
             self._oldest = max(self._oldest, tag + 1)
-        elif tag in self._unconfirmed:
-            self._settle(tag, refused)
+        elif tag in unconfirmed:
+            settle(tag, refused)
         else:
             raise ProtocolError(f"message {tag} is confirmed twice", 503)
-        while self._oldest <= self._sent and self._oldest not in self._unconfirmed:
+        while self._oldest <= self._sent and self._oldest not in unconfirmed:
             self._oldest += 1
         self._on_room()
 
@@ -115,7 +117,11 @@ class Confirms(Channel):
         elif self._returned and number in self._returned:
             self._returned.discard(number)
             error = refusals.returned(publication)
-        tell(on_published, error)
+        # As `tell` does it, without the call.
+        try:
+            on_published(error)
+        except Exception:
+            log.exception(_OWN_ERROR)
 
 
 def tell(on_published: OnPublished, error: TransportError | None) -> None:
@@ -123,4 +129,4 @@ def tell(on_published: OnPublished, error: TransportError | None) -> None:
     try:
         on_published(error)
     except Exception:
-        log.exception("the outcome of a message met an error of ours")
+        log.exception(_OWN_ERROR)

@@ -15,7 +15,7 @@ from asya.transports.rabbitmq.fast import handshake
 from asya.transports.rabbitmq.fast.connection import Connection
 from asya.transports.rabbitmq.fast.errors import ClosedError
 from asya.transports.rabbitmq.fast.publisher import Publisher
-from asya.transports.rabbitmq.fast.subscription import FastSubscription, Receiving, meaning
+from asya.transports.rabbitmq.fast.subscription import FastSubscription, meaning
 
 
 class FastEngine:
@@ -33,29 +33,29 @@ class FastEngine:
     ) -> FastSubscription:
         """See `engine.Engine.subscribe`."""
         try:
-            channel = await self._channel_for(queue, on_arrival)
+            subscription = await self._open(queue, actor, on_arrival)
         except ClosedError as error:
             raise meaning(error, actor, queue) from error
-        channel.on_end = on_end
-        return FastSubscription(channel, queue, actor)
+        subscription.on_end = on_end
+        return subscription
 
     async def close(self) -> None:
         """See `engine.Engine.close`."""
         await asyncio.gather(self._consuming.close(), self._publishing.close())
 
-    async def _channel_for(self, queue: str, on_arrival: OnArrival) -> Receiving:
-        channel = Receiving(self._consuming, on_arrival)
-        await channel.open()
+    async def _open(self, queue: str, actor: str, on_arrival: OnArrival) -> FastSubscription:
+        subscription = FastSubscription(self._consuming, queue, actor, on_arrival)
+        await subscription.open()
         try:
-            await channel.ask(commands.Queue.Declare(queue=queue, passive=True), commands.Queue.DeclareOk)
+            await subscription.ask(commands.Queue.Declare(queue=queue, passive=True), commands.Queue.DeclareOk)
         except ClosedError as error:
             if error.code != refusals.ACCESS_REFUSED or not self._consuming.alive:
                 raise
             # 4.2.6 and 4.3.0 want the permission to configure for this question, which a consumer has no need of.
             # Whether it may read is found out when it starts to.
-            channel = Receiving(self._consuming, on_arrival)
-            await channel.open()
-        return channel
+            subscription = FastSubscription(self._consuming, queue, actor, on_arrival)
+            await subscription.open()
+        return subscription
 
     def _lose(self, reason: str) -> None:
         if not self.lost.done():

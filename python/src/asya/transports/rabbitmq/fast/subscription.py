@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pamqp import commands
@@ -21,81 +22,50 @@ LARGEST_PREFETCH = 65535
 """What AMQP can say."""
 
 
-class FastSubscription:
+class FastSubscription(Channel):
     """See `engine.Subscription`."""
 
-    def __init__(self, channel: Receiving, queue: str, actor: str) -> None:
-        self._channel, self._queue, self._actor = channel, queue, actor
-        self.ack, self.nack = channel.ack, channel.nack
-
-    @property
-    def alive(self) -> bool:
-        """See `engine.Subscription.alive`."""
-        return self._channel.alive
+    def __init__(self, connection: Connection, queue: str, actor: str, on_arrival: OnArrival) -> None:
+        super().__init__(connection)
+        self.on_end: Callable[[], None] | None = None
+        self._queue, self._actor = queue, actor
+        self._on_arrival = on_arrival
+        self._settlements = Settlements(self.number)
+        self._consumer: str | None = None
+        self._starts = 0
 
     @property
     def running(self) -> bool:
         """See `engine.Subscription.running`."""
-        return self._channel.consumer is not None and self._channel.alive
+        return self._consumer is not None and self.alive
 
     async def start(self, prefetch: int) -> None:
         """See `engine.Subscription.start`."""
-        try:
-            await self._channel.start(self._queue, min(prefetch, LARGEST_PREFETCH))
-        except ClosedError as error:
-            raise meaning(error, self._actor, self._queue) from error
+        self._starts += 1
+        consumer = str(self._starts)
+        with self._translated():
+            await self.ask(commands.Basic.Qos(prefetch_count=min(prefetch, LARGEST_PREFETCH)), commands.Basic.QosOk)
+            # Before the answer: the broker may end the consumer right after it.
+            self._consumer = consumer
+            try:
+                await self.ask(
+                    commands.Basic.Consume(queue=self._queue, consumer_tag=consumer), commands.Basic.ConsumeOk
+                )
+            except BaseException:
+                self._consumer = None
+                raise
 
     async def stop(self) -> None:
         """See `engine.Subscription.stop`."""
-        try:
-            await self._channel.stop()
-        except ClosedError as error:
-            raise meaning(error, self._actor, self._queue) from error
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            with self._translated():
+                await self.ask(commands.Basic.Cancel(consumer), commands.Basic.CancelOk)
 
     async def close(self) -> None:
         """See `engine.Subscription.close`."""
-        try:
-            await self._channel.close()
-        except ClosedError as error:
-            raise refusals.general(error.code, error.text) from error
-
-
-class Receiving(Channel):
-    """The channel of a subscription."""
-
-    def __init__(self, connection: Connection, on_arrival: OnArrival) -> None:
-        super().__init__(connection)
-        self.consumer: str | None = None
-        self.on_end: Callable[[], None] | None = None
-        self._on_arrival = on_arrival
-        self._settlements = Settlements(self.number)
-        self._starts = 0
-
-    async def start(self, queue: str, prefetch: int) -> None:
-        """Receive, at most `prefetch` unsettled at once.
-
-        Raises:
-            ClosedError: The queue does not exist, or may not be read.
-        """
-        await self.ask(commands.Basic.Qos(prefetch_count=prefetch), commands.Basic.QosOk)
-        self._starts += 1
-        # Before the answer: the broker may end the consumer right after it.
-        self.consumer = consumer = str(self._starts)
-        try:
-            await self.ask(commands.Basic.Consume(queue=queue, consumer_tag=consumer), commands.Basic.ConsumeOk)
-        except BaseException:
-            self.consumer = None
-            raise
-
-    async def stop(self) -> None:
-        """Receive nothing more.
-
-        Raises:
-            ClosedError: The channel is closed.
-        """
-        consumer, self.consumer = self.consumer, None
-        if consumer is not None:
-            await self.ask(commands.Basic.Cancel(consumer), commands.Basic.CancelOk)
+        with self._translated():
+            await super().close()
 
     def ack(self, tag: int) -> None:
         """See `engine.Subscription.ack`."""
@@ -123,16 +93,23 @@ class Receiving(Channel):
 
     def canceled(self, consumer_tag: str) -> None:
         """See `Channel.canceled`."""
-        if consumer_tag == self.consumer:
-            self.consumer = None
+        if consumer_tag == self._consumer:
+            self._consumer = None
             if self.on_end is not None:
                 self.on_end()
 
     def ended(self, error: ClosedError) -> None:  # noqa: ARG002
         """See `Channel.ended`."""
-        self.consumer = None
+        self._consumer = None
         if self.on_end is not None:
             self.on_end()
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except ClosedError as error:
+            raise meaning(error, self._actor, self._queue) from error
 
 
 def meaning(error: ClosedError, actor: str, queue: str) -> TransportError:
