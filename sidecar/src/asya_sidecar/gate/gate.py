@@ -51,12 +51,16 @@ class Gate:
     # -- what is received
 
     def credit(self, most: int, working: int) -> int:
-        """Return how many messages may be held: `most` at all, `working` of which are past this gate."""
+        """Return how many messages may be held: `most` at all, `working` of which are past this gate.
+
+        0 when there is no room for another: what is worked on is not counted then, for each settlement would bring one.
+        """
+        room = most
         if self._circuit is not None and self._circuit.permits is not None:
-            most = min(most, working + self._circuit.permits)
+            room = min(room, self._circuit.permits)
         if self._limiter is not None:
-            most = min(most, working + self._limiter.room)
-        return most
+            room = min(room, self._limiter.room)
+        return min(most, working + room) if room else 0
 
     @property
     def waiting(self) -> int:

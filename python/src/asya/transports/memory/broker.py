@@ -61,6 +61,7 @@ class MemoryQueue:
     """An actor's queue and its dead letters."""
 
     delivery_limit: int
+    full: bool = False
     ready: list[Message] = field(default_factory=list)
     delayed: dict[Message, Timer] = field(default_factory=dict)
     out: list[Lease] = field(default_factory=list)
@@ -92,6 +93,10 @@ class MemoryBroker:
     def refuse(self, reason: str | None) -> None:
         """Refuse every publish with `reason` until called with None."""
         self._refusal = reason
+
+    def fill(self, name: str, full: bool = True) -> None:  # noqa: FBT001, FBT002  a switch
+        """Have one queue refuse what is published to it, as one that has reached its greatest length; or no more."""
+        self.queues[name].full = full
 
     def lose_confirmations(self, count: int) -> None:
         """Take the next `count` publishes, but let their senders believe that the connection broke."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-from asya.errors import ConnectionLostError, NoDestinationError, TooLargeError, TransportError
+from asya.errors import ConnectionLostError, NoDestinationError, RefusedError, TooLargeError, TransportError
 from asya.transports.base import Consumer, Delivery, Depth, Limits, Link, Outgoing, QueueSpec, Settle
 from asya.transports.memory.broker import Lease, MemoryBroker, MemoryQueue, Subscriber
 from asya.transports.memory.clock import Clock
@@ -194,7 +194,8 @@ class MemoryTransport:
                 raise TooLargeError(actor=message.actor, size=len(message.body), limit=self.limits.message_bytes)
         self.broker.may_publish()
         for message in messages:
-            self.queue_of(message.actor)
+            if self.queue_of(message.actor).full:
+                raise RefusedError("the queue is full", actor=message.actor)
         for message in messages:
             self.broker.publish(self._names.queue(message.actor), message.body, message.delay)
         try:
