@@ -211,7 +211,8 @@ class Bench:
         done = await self.ring.round(kind, "classic", self.scale.payloads, size=MIB)
         self.samples.add("payload.1mib", number, done.hops.rate, kind.name)
         self.samples.add("payload.1mib.memory", number, done.peak_mib, kind.name)
-        return f"{done.hops.rate:,.0f} MiB/s, at most {done.peak_mib:,.0f} MiB"
+        used = " + ".join(f"{each / 1000:.1f}" for each in done.hops.cpu_us.values())
+        return f"{done.hops.rate:,.0f} MiB/s, {used} ms CPU, at most {done.peak_mib:,.0f} MiB"
 
     async def _fan_out(self, number: int, kind: Kind) -> str:
         done = await self.ring.round(kind, "quorum", self.scale.fan_out_calls, fan_out=FAN_OUT)

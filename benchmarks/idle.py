@@ -83,6 +83,7 @@ class Up:
         return sum(proportional_mib(pid) for pid in pids)
 
     async def stop(self) -> None:
+        """End it."""
         await self._process.stop(30)
 
 

@@ -46,8 +46,16 @@ FRAMEWORKS = (
 )
 KINDS = (
     Kind(OURS, None, "one pod: sidecar and runtime, every feature on"),
-    Kind(RAW, "raw_hop", "one process, asyncio.Protocol on uvloop, msgspec; no features at all"),
-    Kind(LOOP, "aiopika_hop", "one process on uvloop, msgspec; a consumer callback, confirms"),
+    Kind(
+        RAW,
+        "raw_hop",
+        "one process, asyncio.Protocol on uvloop, msgspec; no features at all; moves the same messages as ours",
+    ),
+    Kind(
+        LOOP,
+        "aiopika_hop",
+        "one process on uvloop, msgspec; a consumer callback, confirms; moves the same messages as ours",
+    ),
     *FRAMEWORKS,
 )
 BY_NAME = {kind.name: kind for kind in KINDS}
