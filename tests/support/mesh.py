@@ -102,9 +102,13 @@ class Mesh:
         sidecar: Mapping[str, str] | None = None,
         runtime: Mapping[str, str] | None = None,
         python: str = sys.executable,
+        command: Sequence[str] = (sys.executable, "-m", "asya_sidecar"),
         restart: bool = True,
     ) -> Pod:
-        """Make a pod, not yet started. `modules`: folders of the handler; `python`: the runtime's interpreter."""
+        """Make a pod, not yet started.
+
+        `modules`: folders of the handler; `python`: the runtime's interpreter; `command`: how the sidecar is run.
+        """
         # A Unix socket's path holds at most 107 bytes; a test's own folder can be deeper than that.
         sockets = Path(tempfile.mkdtemp(prefix="asya-"))
         name = f"{actor}-{len(self.pods)}"
@@ -114,7 +118,7 @@ class Mesh:
             actor=actor,
             sidecar=Process(
                 f"sidecar {name}",
-                [sys.executable, "-m", "asya_sidecar"],
+                command,
                 environment(self.transport, shared, {"ASYA_ACTOR_NAME": actor}, sidecar or {}),
                 self.folder / f"{name}-sidecar.log",
                 restart=restart,

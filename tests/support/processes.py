@@ -12,7 +12,10 @@ from pathlib import Path
 
 QUICK_SECONDS = 1.0
 QUICK_EXITS = 5
-"""A process that ends this often in a row within QUICK_SECONDS of its start will not come up: give up and say so."""
+"""A process that ends this often in a row within QUICK_SECONDS of its start will not come up: give up and say so.
+
+Who kills on purpose more often than that sets `Process.quick_exits`.
+"""
 
 
 class GaveUpError(AssertionError):
@@ -23,10 +26,12 @@ class Process:
     """One program, started by `start` and, with `restart`, again whenever it ends before `stop`.
 
     `exits` holds the exit codes so far (negative: the signal that ended it). Output goes to the file `log`.
+    `quick_exits`: how many ends in a row right after a start are taken for a program that will not come up.
     """
 
     def __init__(self, name: str, argv: Sequence[str], env: Mapping[str, str], log: Path, *, restart: bool) -> None:
         self.name, self.argv, self.env, self.log, self.restart = name, list(argv), dict(env), log, restart
+        self.quick_exits = QUICK_EXITS
         self.exits: list[int] = []
         self.started_at = 0.0
         self.failure: GaveUpError | None = None
@@ -117,7 +122,7 @@ class Process:
             if self._stopping or not self.restart:
                 return
             quick = quick + 1 if lived < QUICK_SECONDS else 0
-            if quick >= QUICK_EXITS:
+            if quick >= self.quick_exits:
                 self.failure = GaveUpError(f"{self.name} ends as soon as it is started\n{self.tail()}")
                 return
             await self._spawn()

@@ -1,0 +1,81 @@
+"""``python -m tests.torture``: break everything while messages flow, and count them."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from tests.support.rabbitmq import ensure_installed
+from tests.torture.matrix import ROWS
+from tests.torture.model import AIO_PIKA, BOTH, ENGINES, RABBITMQ, Result
+from tests.torture.runner import CI, LONG, Job, choose, run_all
+from tests.torture.table import line, table
+
+OUT = Path("build/torture/results.json")
+KEPT = Path(__file__).with_name("results.json")
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
+    parser.add_argument("--long", action="store_true", help=f"{LONG.messages} messages per row, all rows everywhere")
+    parser.add_argument("--row", action="append", default=[], metavar="NAME", help="only this row; * and ? stand in")
+    parser.add_argument("--transport", choices=BOTH, action="append", help="only this transport")
+    parser.add_argument("--engine", choices=ENGINES, action="append", help="only this engine of RabbitMQ")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="rows at a time")
+    return parser.parse_args()
+
+
+def chosen(given: argparse.Namespace) -> list[Job]:
+    """Return what is to be run; exits when that is nothing."""
+    rows = [row for row in ROWS if not given.row or any(fnmatchcase(row.name, name) for name in given.row)]
+    # An engine that is asked for by name gets every row.
+    everything = given.long or bool(given.row) or (given.engine or []) == [AIO_PIKA]
+    jobs = choose(rows, given.transport or BOTH, given.engine or ENGINES, everything=everything)
+    if not jobs:
+        sys.exit(f"no such row: {', '.join(given.row)}; there are:\n  " + "\n  ".join(row.name for row in ROWS))
+    return jobs
+
+
+def main() -> int:
+    """Run, print, write; 1 when a row failed."""
+    given = arguments()
+    jobs = chosen(given)
+    if any(job.transport == RABBITMQ for job in jobs):
+        ensure_installed(os.environ)
+    size = LONG if given.long else CI
+    began, done = time.monotonic(), [0]
+    print(f"{len(jobs)} rows of {size.messages} messages, {given.jobs} at a time")
+
+    def ended(result: Result) -> None:
+        done[0] += 1
+        print(f"[{done[0]:3}/{len(jobs)}] {line(result)}", flush=True)
+        for problem in result.problems:
+            print(f"      {problem}", flush=True)
+
+    results = asyncio.run(run_all(jobs, size, given.jobs, ended))
+    print(table(results))
+    write(OUT, results)
+    whole = given.long and len(jobs) == len(choose(ROWS, BOTH, ENGINES, everything=True))
+    if whole:
+        write(KEPT, results)
+    failed = [result for result in results if not result.ok and not result.skipped]
+    print(f"{len(results) - len(failed)} of {len(results)} rows hold, {time.monotonic() - began:.0f} s; {OUT}")
+    return 1 if failed else 0
+
+
+def write(path: Path, results: Sequence[Result]) -> None:
+    """Write results as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([result.as_json() for result in results], indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

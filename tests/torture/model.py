@@ -1,0 +1,91 @@
+"""What a row of the matrix is, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from tests.torture.scene import Scene
+
+SQLITE, RABBITMQ = "sqlite", "rabbitmq"
+BOTH: Final = (SQLITE, RABBITMQ)
+FAST, AIO_PIKA = "fast", "aio-pika"
+ENGINES: Final = (FAST, AIO_PIKA)
+
+
+class UnavailableError(Exception):
+    """The machine does not let this row's failure be made; the text says why."""
+
+
+@dataclass(frozen=True)
+class Ends:
+    """What a row may cost at most.
+
+    `duplicates`: copies of messages beyond the first, at the ends of their ways. `calls`: calls of a handler beyond
+    one for each message and actor; None where the row's messages are called again on purpose.
+    """
+
+    duplicates: int = 0
+    calls: int | None = 0
+    note: str = ""
+
+
+Story = Callable[["Scene"], Awaitable[Ends]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One failure: `what` happens, in words for the page of guarantees; the rows of the truth table that it meets."""
+
+    name: str
+    what: str
+    story: Story
+    ids: tuple[str, ...]
+    transports: tuple[str, ...] = BOTH
+    aio_pika_in_ci: bool = False
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message and where it has to be in the end: an actor's queue, ``dlq:<actor>``, or None for nowhere."""
+
+    id: str
+    body: bytes = b""
+    place: str | None = "x-sink"
+    phase: str | None = "succeeded"
+    reason: str | None = None
+    or_place: str | None = None
+    """Another place that is right too, with whatever status."""
+    sent: bool = True
+    """False for what only comes of another message."""
+
+
+@dataclass
+class Result:
+    """One row on one transport, as it is written to results.json."""
+
+    row: str
+    what: str
+    transport: str
+    engine: str | None
+    row_ids: tuple[str, ...] = ()
+    sent: int = 0
+    delivered: int = 0
+    duplicated: int = 0
+    lost: int = 0
+    bound: int = 0
+    called_twice: int = 0
+    call_bound: int | None = 0
+    failures: int = 0
+    broker_state: dict[str, dict[str, int | None]] = field(default_factory=dict)
+    seconds: float = 0.0
+    ok: bool = False
+    skipped: bool = False
+    note: str = ""
+    problems: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)

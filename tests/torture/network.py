@@ -1,0 +1,180 @@
+"""The way to RabbitMQ fails: restarts, alarms, connections that are cut or that nobody hears of again."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.support.rabbitmq import Broker
+from tests.torture.account import DEAD, found
+from tests.torture.model import RABBITMQ, Ends, Row
+from tests.torture.namespaces import NetworkNamespace
+from tests.torture.scene import ACTORS, FIRST, IN_FLIGHT, SECOND, Scene
+
+HEARTBEAT_SECONDS = 1
+"""A silent connection is taken for dead after three of them."""
+
+
+def again(scene: Scene, pods: int) -> Ends:
+    """What pods held when their connections went comes again, and may have been sent on."""
+    held = scene.control.done * pods * IN_FLIGHT
+    return Ends(held, held * len(ACTORS))
+
+
+async def broker_restart(scene: Scene) -> Ends:
+    """SIGTERM, as an upgrade does it, and a new start on the same data."""
+
+    async def restart() -> None:
+        scene.soon(asyncio.to_thread(scene.broker.restart))
+
+    scene.control.plan("during-call", SECOND, restart, 1)
+    await scene.flow()
+    return again(scene, len(ACTORS))
+
+
+async def memory_alarm(scene: Scene) -> Ends:
+    """The node believes that its memory is used up and blocks whoever publishes, then no longer."""
+
+    async def alarm() -> None:
+        await asyncio.to_thread(_set_alarm, scene.broker, on=True)
+        scene.soon(relief())
+
+    async def relief() -> None:
+        try:
+            await scene.happened(lambda: _blocked(scene.broker), "publishers are blocked")
+        finally:
+            await asyncio.to_thread(_set_alarm, scene.broker, on=False)
+
+    scene.control.plan("during-call", FIRST, alarm, scene.times // 2)
+    await scene.flow()
+    return Ends()
+
+
+async def connection_cut(scene: Scene) -> Ends:
+    """Both connections of a pod end with a reset, from both ends."""
+    await scene.prepare()
+    for actor in ACTORS:
+        proxy = await scene.proxy(actor)
+        scene.pod(actor, proxy=proxy)
+
+        async def cut(actor: str = actor, proxy: object = proxy) -> None:
+            assert proxy.cut(), f"{actor} had no connection"  # type: ignore[attr-defined]
+
+        scene.control.plan("during-call", actor, cut, scene.times)
+    await scene.flow()
+    return again(scene, 1)
+
+
+async def half_open(scene: Scene) -> Ends:
+    """Packets of a pod's network namespace vanish until the broker has given its connections up, then pass again."""
+    scene.settings["ASYA_RABBITMQ_HEARTBEAT"] = f"{HEARTBEAT_SECONDS}s"
+    network = scene.on(NetworkNamespace())
+    await scene.prepare()
+    proxy = await scene.proxy(SECOND, network.host)
+    scene.pod(FIRST)
+    scene.pod(SECOND, proxy=proxy, before=network.command)
+
+    async def silence() -> None:
+        network.drop_packets()
+        scene.soon(restore())
+
+    async def restore() -> None:
+        try:
+            # It notices by missing heartbeats, and hands out again what the pod still believes to hold.
+            await scene.happened(lambda: not proxy.connections, "the broker gives the connections up")
+        finally:
+            network.restore()
+
+    scene.control.plan("during-call", SECOND, silence, 1)
+    await scene.flow()
+    return again(scene, 1)
+
+
+async def dlq_full(scene: Scene) -> Ends:
+    """The dead-letter queue takes no more, until somebody makes room."""
+    wide, count, room = 4096, 3 * IN_FLIGHT, 2
+    scene.settings["ASYA_RABBITMQ_MAX_MESSAGE_BYTES"] = str(wide)
+    for _ in range(scene.total - count):
+        scene.add()
+    # Larger than the limit as a result, and as the report of it in x-sump too: only the dead letters can take it. They
+    # come last, because while the broker refuses one message no other is received.
+    for _ in range(count):
+        scene.add({"first": "large", "size": wide, "filling": "x" * (wide - 400)}, place="dlq:first", phase=None)
+    await scene.prepare()
+    with _bounded_dead_letters(scene, FIRST, room):
+        await scene.start()
+        await scene.happened(lambda: _waits_for_room(scene, room, count), "the dead letters are full, the rest waits")
+        await scene.happened(lambda: _take_out(scene, FIRST, count), "all dead letters have come and were taken out")
+    await scene.settled()
+    return Ends(0, None, note=f"{count} dead letters, room for {room}")
+
+
+async def _waits_for_room(scene: Scene, room: int, count: int) -> bool:
+    """Everything else has come to its end, and what cannot be dead-lettered is held, not lost and not sent round."""
+    seen = []
+    for _ in range(2):
+        depths = await scene.depths()
+        seen.append((depths[FIRST].dead or 0, depths[FIRST].backlog, depths["x-sink"].ready) if depths else ())
+        if not seen[-1] or seen[-1] != seen[0]:
+            return False
+        # Longer than it takes until the first refused ones are tried again.
+        await asyncio.sleep(0.5)
+    dead, held, ended = seen[0]
+    # A quorum queue refuses a little late, so that more than its limit may lie in it.
+    return room <= dead < count == dead + held and ended == scene.total - count
+
+
+async def _take_out(scene: Scene, actor: str, count: int) -> bool:
+    """Make room as an operator does, by taking dead letters out, until all have been there."""
+    path = f"/api/queues/%2F/asya_{scene.namespace}_{actor}_dlq/get"
+    wanted = {"count": count, "ackmode": "ack_requeue_false", "encoding": "base64"}
+    for letter in await asyncio.to_thread(scene.broker.management, "POST", path, wanted):
+        scene.taken.append(found(DEAD + actor, base64.b64decode(letter["payload"])))
+    return len(scene.taken) == count
+
+
+@contextmanager
+def _bounded_dead_letters(scene: Scene, actor: str, room: int) -> Iterator[None]:
+    name = f"asya_{scene.namespace}_{actor}_dlq"
+    path = f"/api/policies/%2F/{name}"
+    definition = {"max-length": room, "overflow": "reject-publish"}
+    policy = {"pattern": f"^{name}$", "definition": definition, "apply-to": "queues"}
+    scene.broker.management("PUT", path, policy)
+    try:
+        yield
+    finally:
+        scene.broker.management("DELETE", path)
+
+
+def _set_alarm(broker: Broker, *, on: bool) -> None:
+    broker.set_memory_alarm(on=on)
+
+
+def _blocked(broker: Broker) -> bool:
+    return any(each["state"] in ("blocked", "blocking") for each in broker.management("GET", "/api/connections"))
+
+
+ROWS = [
+    Row(
+        "broker-restart", "the broker is restarted in order", broker_restart, ("broker-refuses", "redelivered"),
+        (RABBITMQ,),
+    ),
+    Row(
+        "memory-alarm", "the broker's memory is used up, so it blocks publishers", memory_alarm, ("broker-refuses",),
+        (RABBITMQ,), aio_pika_in_ci=True,
+    ),
+    Row(
+        "connection-cut", "connections to the broker are reset", connection_cut, ("broker-refuses", "redelivered"),
+        (RABBITMQ,), aio_pika_in_ci=True,
+    ),
+    Row(
+        "half-open", "packets vanish without a word (network namespace)", half_open, ("broker-refuses", "redelivered"),
+        (RABBITMQ,), aio_pika_in_ci=True,
+    ),
+    Row(
+        "dlq-full", "the dead-letter queue is full for a while", dlq_full, ("too-large", "broker-refuses"),
+        (RABBITMQ,),
+    ),
+]  # fmt: skip

@@ -1,0 +1,102 @@
+"""Run rows: which ones, in lanes beside each other, each with its judgement."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from tests.torture.account import DEAD, check_broker, settle_up
+from tests.torture.lane import Lane
+from tests.torture.model import ENGINES, FAST, RABBITMQ, SQLITE, Result, Row, UnavailableError
+from tests.torture.scene import Scene
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many messages a row has, and how long it may take."""
+
+    messages: int
+    seconds: float
+
+
+CI = Size(500, 60.0)
+LONG = Size(10_000, 600.0)
+PATIENCE = 30.0
+"""Seconds beyond a row's own limit, for its start and its accounts."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row on one transport."""
+
+    row: Row
+    transport: str
+    engine: str | None
+
+
+def choose(rows: Iterable[Row], transports: Sequence[str], engines: Sequence[str], *, everything: bool) -> list[Job]:
+    """Return what to run. Without `everything`, of the rows on aio-pika only those that stand for it."""
+    jobs = []
+    for row in rows:
+        if SQLITE in transports and SQLITE in row.transports:
+            jobs.append(Job(row, SQLITE, None))
+        if RABBITMQ in transports and RABBITMQ in row.transports:
+            wanted = [engine for engine in ENGINES if engine == FAST or everything or row.aio_pika_in_ci]
+            jobs += [Job(row, RABBITMQ, engine) for engine in wanted if engine in engines]
+    return jobs
+
+
+async def run_all(jobs: Sequence[Job], size: Size, lanes: int, ended: Callable[[Result], None]) -> list[Result]:
+    """Run all jobs; results in the order of the jobs."""
+    waiting = list(enumerate(jobs))[::-1]
+    results: dict[int, Result] = {}
+
+    async def work() -> None:
+        async with Lane() as lane:
+            while waiting:
+                number, job = waiting.pop()
+                results[number] = await run(job, lane, size)
+                ended(results[number])
+
+    await asyncio.gather(*(work() for _ in range(min(lanes, len(jobs)))))
+    return [results[number] for number in sorted(results)]
+
+
+async def run(job: Job, lane: Lane, size: Size) -> Result:
+    """Run one row, whatever becomes of it."""
+    row = job.row
+    result = Result(row.name, row.what, job.transport, job.engine, row.ids)
+    began = time.monotonic()
+    try:
+        async with asyncio.timeout(size.seconds + PATIENCE):
+            await _play(job, lane, size, result)
+    except UnavailableError as error:
+        result.note, result.skipped = str(error), os.environ.get("CI") != "true"
+        if not result.skipped:
+            result.problems.append(str(error))
+    except TimeoutError:
+        result.problems.append(f"it did not end within {size.seconds + PATIENCE:g} s")
+    except Exception as error:  # noqa: BLE001  one row's failure is a line of the table, not the end of it
+        result.problems.append(f"{type(error).__name__}: {error}")
+    result.seconds = round(time.monotonic() - began, 1)
+    result.ok = not result.problems and not result.skipped
+    if result.problems and job.transport == RABBITMQ:
+        await lane.drop_broker()
+    return result
+
+
+async def _play(job: Job, lane: Lane, size: Size, result: Result) -> None:
+    scene = Scene(lane, job.transport, job.engine, size.messages, size.seconds)
+    async with scene:
+        ends = await job.row.story(scene)
+        copies = await scene.collect()
+        result.failures = scene.control.done
+        result.called_twice = sum(count - 1 for count in scene.calls().values())
+        settle_up(result, scene.messages, copies, ends)
+        dead = Counter(copy.place.removeprefix(DEAD) for copy in copies if copy.place.startswith(DEAD))
+        dead -= Counter(copy.place.removeprefix(DEAD) for copy in scene.taken)
+        check_broker(result, await scene.final_depths(), dead)

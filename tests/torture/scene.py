@@ -1,0 +1,368 @@
+"""One row under way: two actors, their pods, the messages, and whoever stops and kills them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from tests.support import mesh
+from tests.support.mesh import Mesh, Pod
+from tests.support.processes import until
+from tests.support.rabbitmq import Broker
+from tests.torture.account import DEAD, Found, found
+from tests.torture.control import Control
+from tests.torture.lane import Lane
+from tests.torture.model import RABBITMQ, SQLITE, Message
+from tests.torture.proxy import Proxy
+
+from asya.errors import TransportError
+from asya.settings import load
+from asya.transports import Delivery, Depth, Outgoing, QueueSpec, Transport, open_transport
+from asya.transports.settings import TransportSettings
+from asya.wire import encode, new_envelope, raw
+
+T = TypeVar("T")
+IN_FLIGHT = 8
+FIRST, SECOND = "first", "second"
+ACTORS = (FIRST, SECOND)
+SINK, SUMP = "x-sink", "x-sump"
+ENDS = (SINK, SUMP)
+POD_CODE = Path(__file__).parent / "pod"
+ENTRY = (sys.executable, str(POD_CODE / "entry.py"))
+BATCH = 100
+# Crashes count as attempts; a message must not run out of them only because it was there at several crashes.
+POLICIES = '{"default": {"maxAttempts": 50, "backoff": "constant", "initialDelay": "100ms", "jitter": false}}'
+SIDECAR = {
+    "ASYA_RESILIENCY_POLICIES": POLICIES,
+    "ASYA_CONCURRENCY": str(IN_FLIGHT),
+    "ASYA_PREFETCH": str(IN_FLIGHT),
+    # What a dead process held comes back when its lease ends; the default would have each row wait half a minute.
+    "ASYA_SQLITE_LEASE": "1s",
+    "ASYA_DESTINATION_WAIT": "1s",
+}
+# Calls are sent ahead, so that a worker dies with some that it has and has not begun.
+RUNTIME = {"ASYA_PIPELINE": str(IN_FLIGHT - 1)}
+
+
+class Scene:
+    """An async context manager. A story adds what is special, and calls `flow`."""
+
+    def __init__(self, lane: Lane, transport: str, engine: str | None, total: int, seconds: float) -> None:
+        self.lane, self.kind, self.engine, self.total, self.seconds = lane, transport, engine, total, seconds
+        self.folder = lane.row_folder()
+        self.namespace = f"t{self.folder.name}"
+        self.record = self.folder / "calls"
+        self.control = Control(self.folder / "stops", self.every)
+        self.settings: dict[str, str] = {}
+        """More settings of the sidecars, for all pods of the row."""
+        self.messages: list[Message] = []
+        self.queues: dict[str, QueueSpec] = {name: QueueSpec(name) for name in (*ACTORS, *ENDS)}
+        self.records_ends = False
+        """Whether x-sink and x-sump have pods, so that messages end in their record and not in their queues."""
+        self.taken: list[Found] = []
+        """Dead letters that were taken out on the way."""
+        self.later: set[asyncio.Task[None]] = set()
+        self._stack = AsyncExitStack()
+        self._machine = ExitStack()
+        self._broker: Broker | None = None
+        self._database = self.folder / "queue.sqlite"
+
+    # -- size
+
+    @property
+    def every(self) -> int:
+        """One of how many arrivals at a step counts."""
+        return max(self.total // 50, 1)
+
+    @property
+    def times(self) -> int:
+        """How often a failure comes in one row, for each pod."""
+        return 2 if self.total < 2000 else 8
+
+    # -- parts
+
+    @property
+    def transport(self) -> Transport:
+        """The matrix's own way to the queues."""
+        return self._transport
+
+    @property
+    def broker(self) -> Broker:
+        """The node, on RabbitMQ."""
+        assert self._broker is not None
+        return self._broker
+
+    @property
+    def database(self) -> Path:
+        """The file, on SQLite; a row may move it before `prepare`."""
+        return self._database
+
+    @database.setter
+    def database(self, path: Path) -> None:
+        self._database = path
+
+    def environ(self, port: int | None = None, host: str = "127.0.0.1") -> dict[str, str]:
+        """Settings of the transport; `port`: of a proxy before the broker."""
+        if self.kind == SQLITE:
+            return mesh.sqlite(self._database, self.namespace)
+        assert self.engine is not None
+        own = {"ASYA_RABBITMQ_ENGINE": self.engine, "ASYA_RABBITMQ_MANAGEMENT_URL": self.broker.management_url}
+        url = f"amqp://guest:guest@{host}:{port or self.broker.port}/"
+        return mesh.rabbitmq(url, self.namespace, **own)
+
+    async def proxy(self, actor: str, host: str = "127.0.0.1") -> Proxy:
+        """Put a proxy between the broker and the pods of `actor`."""
+        made = Proxy(self.broker.port, lambda step: self.control.passes(actor, step), host)
+        await made.open()
+        self._stack.push_async_callback(made.close)
+        return made
+
+    def pod(
+        self,
+        actor: str,
+        *,
+        who: str | None = None,
+        handler: str = "handlers.handle",
+        proxy: Proxy | None = None,
+        sidecar: Mapping[str, str] | None = None,
+        runtime: Mapping[str, str] | None = None,
+        before: Sequence[str] = (),
+    ) -> Pod:
+        """Make a pod of `actor`.
+
+        `who`: its name at the steps, where one of several pods of an actor is meant; `before`: words before the
+        sidecar's command line.
+        """
+        stops = {
+            "TEST_STOPS": str(self.control.path),
+            "TEST_STOPS_WHO": who or actor,
+            "TEST_ACTOR": actor,
+            "TEST_STOPS_EVERY": str(self.every),
+            "TEST_RECORD": str(self.record),
+        }
+        way = self.environ(proxy.port, proxy.host) if proxy is not None else self.environ()
+        made = self.mesh.pod(
+            actor,
+            handler,
+            modules=[POD_CODE],
+            sidecar={**way, **SIDECAR, **self.settings, **stops, **(sidecar or {})},
+            runtime={**RUNTIME, **stops, **(runtime or {})},
+            command=[*before, *ENTRY],
+        )
+        for process in made.processes:
+            process.quick_exits = 1000  # killed on purpose, and maybe right after its start
+        return made
+
+    def pods(self, actor: str) -> list[Pod]:
+        """The pods of an actor."""
+        return [pod for pod in self.mesh.pods if pod.actor == actor]
+
+    def add(self, payload: dict[str, Any] | None = None, route: Sequence[str] = ACTORS, **more: Any) -> Message:
+        """Make a message; `more`: what `Message` takes, or `deadline`. The payload gets its number as `n`."""
+        deadline = more.pop("deadline", None)
+        number = {"n": len(self.messages)}
+        envelope = new_envelope(list(route), raw({**number, **(payload or {})}), now=time.time(), deadline_at=deadline)
+        message = Message(envelope.id, encode(envelope), **more)
+        self.messages.append(message)
+        return message
+
+    # -- life
+
+    def on(self, part: AbstractContextManager[T]) -> T:
+        """Have a part of the machine (a disk, a network) until every process of the row has ended."""
+        return self._machine.enter_context(part)
+
+    async def prepare(self) -> None:
+        """Connect and declare the queues; done by `flow` unless it has been done."""
+        if hasattr(self, "_transport"):
+            return
+        self._transport = open_transport(load(TransportSettings, self.environ()))
+        await self._transport.open()
+        self._stack.push_async_callback(self._transport.close)
+        await self._transport.declare(list(self.queues.values()))
+
+    async def publish(self, messages: Sequence[Message], actor: str = FIRST) -> None:
+        """Send messages to an actor."""
+        for start in range(0, len(messages), BATCH):
+            batch = messages[start : start + BATCH]
+            await self.transport.publish([Outgoing(actor, message.body) for message in batch])
+
+    async def start(self) -> None:
+        """Everything that `flow` does before it waits: pods and messages where none were made, all sent and started."""
+        await self.prepare()
+        while len(self.messages) < self.total:
+            self.add()
+        await self.publish([message for message in self.messages if message.sent])
+        for actor in ACTORS:
+            if not self.pods(actor):
+                self.pod(actor)
+        await asyncio.gather(*(pod.start() for pod in self.mesh.pods))
+
+    async def flow(self) -> None:
+        """Send everything through, with all that is planned; return when nothing moves any more."""
+        await self.start()
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Wait until every planned failure has happened and every message is where it stays."""
+        await until(self._is_over, within=self.seconds, what=self.explain, every=0.1)
+        await asyncio.gather(*self.later)
+
+    def soon(self, work: Awaitable[None]) -> None:
+        """Do something beside the flow; `settled` waits for it."""
+
+        async def run() -> None:
+            await work
+
+        self.later.add(asyncio.create_task(run()))
+
+    async def happened(self, condition: Callable[[], bool | Awaitable[bool]], what: str) -> None:
+        """Wait for something that the row needs to go on."""
+
+        def looked() -> bool | Awaitable[bool]:
+            self._check()
+            return condition()
+
+        await until(looked, within=self.seconds, what=lambda: f"{what}\n{self.explain()}")
+
+    async def depths(self) -> dict[str, Depth]:
+        """What all queues hold; empty while the broker is away."""
+        try:
+            self._seen = await self.transport.depth(list(self.queues))
+        except TransportError:
+            self._seen = {}
+        return self._seen
+
+    # -- results
+
+    def lines(self) -> list[list[str]]:
+        """What the handlers wrote down."""
+        text = self.record.read_text() if self.record.exists() else ""
+        return [line.split() for line in text.splitlines()]
+
+    def calls(self) -> Counter[tuple[str, str]]:
+        """How often each message was given to each handler, by the message's number."""
+        return Counter((actor, number) for actor, number, *_ in self.lines() if actor not in ENDS)
+
+    async def collect(self) -> list[Found]:
+        """Take all that lies at the ends, dead letters included."""
+        copies = list(self.taken)
+        if self.records_ends:
+            copies += [Found(name, actor) for actor, name, *_ in self.lines() if actor in ENDS]
+        else:
+            holds = await self.depths()
+            for actor in ENDS:
+                if holds[actor].ready:
+                    copies += [found(actor, body) for body in await self._take(actor)]
+        for actor, depth in (await self.depths()).items():
+            if depth.dead:
+                copies += [found(DEAD + actor, body) for body in await self.transport.dead_letters(actor, depth.dead)]
+        return copies
+
+    async def final_depths(self) -> dict[str, Depth]:
+        """What the queues hold once their numbers have come to rest; the broker counts a moment later."""
+        with suppress(AssertionError):  # the caller compares, and says what is left
+            await until(self._all_empty, within=10, what="", every=0.1)
+        return await self.depths()
+
+    def explain(self) -> str:
+        """What a row that does not end looks like."""
+        stages = Counter(actor for actor, *_ in self.lines())
+        return (
+            f"calls so far: {dict(stages)}; not done: {self.control.outstanding}; depths: {self._seen}\n"
+            f"{self.mesh.tails()}"
+        )
+
+    async def __aenter__(self) -> Self:
+        self._seen: dict[str, Depth] = {}
+        await self.control.open()
+        self._stack.push_async_callback(self.control.close)
+        if self.kind == RABBITMQ:
+            self._broker = await self.lane.broker()
+        self.mesh = await self._stack.enter_async_context(Mesh(self.folder / "logs", {}))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self.later:
+            task.cancel()
+        await asyncio.gather(*self.later, return_exceptions=True)
+        if kind is None and hasattr(self, "_transport"):
+            await self._transport.drop(list(self.queues))
+        with self._machine:
+            await self._stack.aclose()
+
+    # -- inside
+
+    def _check(self) -> None:
+        self.mesh.check()
+        if self.control.failure is not None:
+            raise self.control.failure
+        for task in self.later:
+            if task.done() and (error := task.exception()) is not None:
+                raise error
+
+    async def _is_over(self) -> bool:
+        self._check()
+        depths = await self.depths()
+        working = [depth for actor, depth in depths.items() if actor not in ENDS or self.records_ends]
+        if self.control.outstanding or not depths or not all(_is_empty(depth) for depth in working):
+            return False
+        if self.records_ends:
+            at_ends = len({name for actor, name, *_ in self.lines() if actor in ENDS})
+        else:
+            at_ends = sum(depths[actor].ready for actor in ENDS)
+        dead = len(self.taken) + sum(depth.dead or 0 for depth in depths.values())
+        return at_ends + dead >= self._expected
+
+    @property
+    def _expected(self) -> int:
+        return sum(message.place is not None for message in self.messages)
+
+    async def _all_empty(self) -> bool:
+        depths = await self.depths()
+        return bool(depths) and all(_is_empty(depth) for depth in depths.values())
+
+    async def _take(self, actor: str) -> list[bytes]:
+        taken: list[bytes] = []
+        waiting: set[asyncio.Future[None]] = set()
+
+        def arrived(delivery: Delivery) -> None:
+            taken.append(delivery.body)
+            done = self.transport.complete(delivery)
+            waiting.add(done)
+            done.add_done_callback(waiting.discard)
+
+        async def empty() -> bool:
+            depth = (await self.depths()).get(actor)
+            return depth is not None and (depth.ready, depth.in_flight) == (0, 0)
+
+        consumer = await self.transport.consume(actor, BATCH, arrived)
+        await until(empty, within=self.seconds, what=f"{actor} is emptied", every=0.1)
+        await asyncio.gather(*waiting)
+        await consumer.close()
+        return taken
+
+
+def _is_empty(depth: Depth) -> bool:
+    return (depth.ready, depth.in_flight, depth.delayed) == (0, 0, 0)
+
+
+def now_alive(pod: Pod) -> bool:
+    """Whether the runtime of a pod has a worker."""
+    return pod.runtime.running and bool(pod.workers())
+
+
+async def kill_worker(pod: Pod) -> None:
+    """``kill -9`` the worker that is there."""
+    await until(lambda: now_alive(pod), within=20, what="a worker")
+    os.kill(pod.workers()[0], 9)
