@@ -38,6 +38,7 @@ MESSAGES = Row(
         ),
         Panel(
             title="What became of them",
+            nonzero=True,
             description="Outcomes of handled messages per second.",
             unit="mps",
             stack=True,
@@ -137,6 +138,7 @@ TROUBLE = Row(
     (
         Panel(
             title="Failures by reason",
+            nonzero=True,
             description="Messages that ended in failure per second.",
             unit="mps",
             stack=True,
@@ -144,6 +146,7 @@ TROUBLE = Row(
         ),
         Panel(
             title="Calls that failed, and retries",
+            nonzero=True,
             description="Each attempt that failed, and retries scheduled, per second by kind of error.",
             unit="mps",
             targets=(
@@ -154,6 +157,7 @@ TROUBLE = Row(
         _quantiles("Delay of retries", "How long scheduled retries wait.", "asya_actor_retry_delay_seconds"),
         Panel(
             title="Nothing is received because",
+            nonzero=True,
             description="Replicas that receive nothing, by reason.",
             unit="short",
             stack=True,
@@ -179,6 +183,25 @@ TROUBLE = Row(
                 Target(level("asya_actor_runtime_connected"), "runtime"),
                 Target(rate("asya_actor_reconnects_total"), "reconnects"),
             ),
+        ),
+        Panel(
+            title="Circuits",
+            description="0 closed, 1 half-open, 2 open: of the actor itself, or of a destination.",
+            unit="short",
+            thresholds=((1, "warning"), (2, "bad")),
+            targets=(Target(level("asya_actor_circuit_state", "target", highest=True), "{{target}}"),),
+        ),
+        Panel(
+            title="Circuits opened",
+            description="How often circuits opened, per second.",
+            unit="short",
+            targets=(Target(rate("asya_actor_circuit_opened_total", "target"), "{{target}}"),),
+        ),
+        Panel(
+            title="Waiting for a rate limit",
+            description="Messages that wait for the limit of the actor or of a destination: seconds waited per second.",
+            unit="short",
+            targets=(Target(rate("asya_actor_rate_limited_seconds_total", "target"), "{{target}}"),),
         ),
         Panel(
             title="Versions",

@@ -58,6 +58,7 @@ _OLDEST = _now(level("asya_queue_oldest_message_age_seconds", *_WHO, highest=Tru
 _WAITED = _now(quantile(0.95, "asya_actor_queue_wait_seconds", *_WHO))
 _WANTED = _now(level("kube_deployment_spec_replicas", *_WHO))
 _MOST = _now(level("kube_horizontalpodautoscaler_spec_max_replicas", *_WHO))
+_DEAD = named("asya_queue_messages", *_WHO, state="dead")
 _WAITING = _now(level(_BACKLOG, *_WHO))
 _GROWING = _over_backlog(f"delta({named(_BACKLOG, 'scaledObject')}[10m])")
 
@@ -116,17 +117,15 @@ ALERTS = (
         lasting="10m",
         severity="critical",
         summary=f"Nothing is consumed by {_SAID} while its queue grows",
-        description="{{ $value | humanize }} messages came in ten minutes, and none was handled.",
+        description='{{ $value | printf "%.0f" }} messages came in ten minutes, and none was handled.',
     ),
     Alert(
         name="AsyaDeadLettersGrow",
-        expression="sum by (namespace, actor) (delta({})) > 0".format(
-            named("asya_queue_messages", *_WHO, state="dead") + "[15m]"
-        ),
+        expression=f"sum by (namespace, actor) ({_DEAD} - min_over_time({_DEAD}[15m])) > 0",
         lasting="1m",
         severity="critical",
         summary=f"Messages of {_SAID} are dead-lettered",
-        description="{{ $value | humanize }} more messages are in its dead-letter queue than 15 minutes ago.",
+        description='{{ $value | printf "%.0f" }} more messages are in its dead-letter queue than 15 minutes ago.',
     ),
     Alert(
         name="AsyaSumpReceives",
@@ -134,7 +133,7 @@ ALERTS = (
         lasting="0m",
         severity="warning",
         summary=f"{_SAID} sends messages to the last resort",
-        description="{{ $value | humanize }} messages went to x-sump in ten minutes: nobody could use them.",
+        description='{{ $value | printf "%.0f" }} messages went to x-sump in ten minutes: nobody could use them.',
     ),
     Alert(
         name="AsyaReconnectStorm",
@@ -144,15 +143,16 @@ ALERTS = (
         lasting="1m",
         severity="warning",
         summary=f"{_SAID} loses the broker again and again",
-        description="One replica has reconnected {{ $value | humanize }} times in ten minutes.",
+        description='One replica has reconnected {{ $value | printf "%.0f" }} times in ten minutes.',
     ),
     Alert(
         name="AsyaCircuitOpen",
-        expression=f"{_now(level('asya_actor_receiving_blocked', *_WHO, highest=True, reason='circuit_open'))} > 0",
+        # Half-open counts: a circuit that keeps opening again passes through it.
+        expression=f"{_now(level('asya_actor_circuit_state', *_WHO, 'target', highest=True))} > 0",
         lasting="5m",
         severity="warning",
-        summary=f"The circuit of {_SAID} is open",
-        description="Its calls or its destination failed too often; messages stay in the queue.",
+        summary=f"The circuit of {{{{ $labels.target }}}} at {_SAID} is open",
+        description="Its calls failed too often; messages stay in the queue.",
     ),
     Alert(
         name="AsyaLeaseLost",
@@ -160,7 +160,7 @@ ALERTS = (
         lasting="0m",
         severity="warning",
         summary=f"{_SAID} lost leases",
-        description="{{ $value | humanize }} messages went to somebody else while they were handled: twice the work.",
+        description='{{ $value | printf "%.0f" }} messages went to somebody else while they were handled.',
     ),
     Alert(
         name="AsyaRuntimeMissing",
@@ -176,6 +176,6 @@ ALERTS = (
         lasting="1m",
         severity="warning",
         summary=f"{{{{ $labels.container }}}} of {_SAID} keeps ending",
-        description="It was started again {{ $value | humanize }} times in 15 minutes.",
+        description='It was started again {{ $value | printf "%.0f" }} times in 15 minutes.',
     ),
 )

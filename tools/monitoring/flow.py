@@ -99,6 +99,7 @@ WAY = Row(
         ),
         Panel(
             title="Where tasks fail",
+            nonzero=True,
             description="Messages that ended in failure per second, by actor and reason.",
             unit="mps",
             stack=True,

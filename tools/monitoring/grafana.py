@@ -148,7 +148,7 @@ def _defaults(panel: Panel) -> Json:
 
 def _targets(panel: Panel) -> Iterator[Json]:
     for number, target in enumerate(panel.targets):
-        expression = promql(target.query)
+        expression = promql(target.query) + (" > 0" if panel.nonzero else "")
         if panel.kind == "nodegraph":
             # A field `id` is what makes rows of a table edges.
             edges = f'label_replace({expression}, "source", "$1", "actor", "(.+)")'

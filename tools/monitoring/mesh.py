@@ -96,6 +96,7 @@ THROUGHPUT = Row(
         ),
         Panel(
             title="What became of them",
+            nonzero=True,
             description="Outcomes of handled messages per second; see the metric's label `status` for what each means.",
             unit="mps",
             stack=True,
@@ -151,6 +152,7 @@ QUEUES = Row(
         ),
         Panel(
             title="Messages in flight and delayed",
+            nonzero=True,
             description="Handed out and not settled; and waiting for the delay of a retry.",
             unit="short",
             live=True,
@@ -175,6 +177,7 @@ QUEUES = Row(
         ),
         Panel(
             title="Scale decisions",
+            nonzero=True,
             description="Changes of the number of replicas per second, up and down.",
             unit="short",
             targets=(Target(rate("asya_scale_decisions_total", "actor", "direction"), "{{actor}} {{direction}}"),),
@@ -192,6 +195,7 @@ TROUBLE = Row(
     (
         Panel(
             title="Failures by reason",
+            nonzero=True,
             description="Messages that ended in failure per second.",
             unit="mps",
             stack=True,
@@ -200,6 +204,7 @@ TROUBLE = Row(
         ),
         Panel(
             title="Calls that failed",
+            nonzero=True,
             description="Calls that raised, timed out or crashed per second, each attempt.",
             unit="mps",
             live=True,
@@ -209,6 +214,7 @@ TROUBLE = Row(
         ),
         Panel(
             title="Retries",
+            nonzero=True,
             description="Retries scheduled per second.",
             unit="mps",
             live=True,
@@ -222,7 +228,8 @@ TROUBLE = Row(
         ),
         Panel(
             title="Nothing is received because",
-            description="Replicas that receive nothing, by reason: no runtime, an open circuit …",
+            nonzero=True,
+            description="Replicas that receive nothing, by reason, such as no runtime or an open circuit.",
             unit="short",
             stack=True,
             targets=(Target(level("asya_actor_receiving_blocked", "actor", "reason"), "{{actor}} {{reason}}"),),
@@ -239,6 +246,7 @@ TROUBLE = Row(
         ),
         Panel(
             title="Processes started again",
+            nonzero=True,
             description="Containers, or processes of `asya up`, that ended by themselves, per second.",
             unit="short",
             width=24,

@@ -23,7 +23,11 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """One panel. `width` of 24; `live`: the page of `asya up --metrics` shows it too."""
+    """One panel. `width` of 24.
+
+    `nonzero`: series of many kinds, most of which stay at 0 and are left out; `live`: the page of `asya up --metrics`
+    shows it too.
+    """
 
     title: str
     description: str
@@ -34,6 +38,7 @@ class Panel:
     width: int = 8
     height: int = 8
     stack: bool = False
+    nonzero: bool = False
     live: bool = False
 
 

@@ -51,6 +51,7 @@ def _live(panel: Panel) -> dict[str, Any]:
         "kind": panel.kind,
         "width": panel.width,
         "stack": panel.stack,
+        "nonzero": panel.nonzero,
         "thresholds": [{"value": value, "level": level} for value, level in panel.thresholds],
         "targets": [{"query": msgspec.to_builtins(target.query), "legend": target.legend} for target in panel.targets],
     }

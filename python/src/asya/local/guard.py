@@ -54,7 +54,9 @@ class Guard:
             scheme, _, given = headers.get("authorization", "").partition(" ")
             # Both are compared whole, so the time taken tells nothing about how much of a guess was right.
             if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._token):
-                raise ApiError(401, "unauthorized", "send `Authorization: Bearer <token>` with the token that `asya up` wrote down")
+                raise ApiError(
+                    401, "unauthorized", "send `Authorization: Bearer <token>` with the token that `asya up` wrote down"
+                )
         length = headers.get("content-length", "")
         if length.isdigit() and int(length) > self._body_limit:
             raise _too_large(self._body_limit)

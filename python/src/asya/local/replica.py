@@ -8,7 +8,7 @@ import importlib.util
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -126,21 +126,26 @@ class Replica:
         on_change: Callable[[], None],
         on_restart: Callable[[str], None],
         http: httpx.AsyncClient,
-        metrics: bool = False,
+        before_drain: Callable[[], Awaitable[None]] | None,
     ) -> None:
+        """Start both processes.
+
+        `before_drain`, where the sidecar's metrics are wanted, takes the last look at them.
+        """
         self.plan, self.number = plan, number
         self.ready = self._was_ready = self.draining = False
         self.reason = ""
         """Why it is not ready, in words; empty while it starts and while it is ready."""
         self._log: BinaryIO = log.open("ab")
         self._show, self._on_change, self._http = on_line, on_change, http
+        self._before_drain = before_drain
         self._port = 0
         shared = {"ASYA_SOCKET_DIR": str(socket_dir)}
 
         def sidecar_environment() -> dict[str, str]:
             self._port = _free_port()
             addresses = {"ASYA_HEALTH_ADDR": f"127.0.0.1:{self._port}"}
-            if metrics:
+            if before_drain is not None:
                 addresses["ASYA_METRICS_ADDR"] = addresses["ASYA_HEALTH_ADDR"]
             return {**plan.sidecar_env, **sidecar_env, **shared, **addresses}
 
@@ -173,6 +178,8 @@ class Replica:
     async def drain(self) -> None:
         """Stop: the sidecar finishes what runs and lets the runtime go; after the grace period both are killed."""
         self.draining, self.ready = True, False
+        if self._before_drain is not None:
+            await self._before_drain()
         self._runtime.let_go()
         self._sidecar.terminate()
         if not await self._sidecar.ended(self.plan.grace_seconds):

@@ -69,6 +69,7 @@ class Supervisor:
         self._exit_code = EXIT_OK
         self._said: dict[str, str] = {}
         self._tally = Tally()
+        self._metrics: MetricsServer | None = None
         self._started_at = time.time()
         self._asked_at = time.monotonic()
 
@@ -125,10 +126,10 @@ class Supervisor:
             stack.callback(store.stop_watching)
             http = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
             record = stack.enter_context(StatusRecord(self._state.status))
-            metrics = self._metrics(store, http)
-            if metrics is not None:
-                stack.push_async_callback(metrics.stop)
-            await self._serve(store, server, http, record, metrics)
+            self._metrics = self._open_metrics(store, http)
+            if self._metrics is not None:
+                stack.push_async_callback(self._metrics.stop)
+            await self._serve(store, server, http, record)
         return self._exit_code
 
     async def _open_transport(self, stack: contextlib.AsyncExitStack) -> bool:
@@ -153,7 +154,7 @@ class Supervisor:
         await self._transport.declare([plan.queue for plan in (*self._plan.actors, *self._plan.idle)])
         return True
 
-    def _metrics(self, store: TaskStore, http: httpx.AsyncClient) -> MetricsServer | None:
+    def _open_metrics(self, store: TaskStore, http: httpx.AsyncClient) -> MetricsServer | None:
         if self._options.metrics_port is None:
             return None
         from asya.local.metrics.serving import MetricsServer  # noqa: PLC0415  loaded only when asked for
@@ -169,14 +170,7 @@ class Supervisor:
             folder=self._state.metrics,
         )
 
-    async def _serve(
-        self,
-        store: TaskStore,
-        server: ApiServer,
-        http: httpx.AsyncClient,
-        record: StatusRecord,
-        metrics: MetricsServer | None,
-    ) -> None:
+    async def _serve(self, store: TaskStore, server: ApiServer, http: httpx.AsyncClient, record: StatusRecord) -> None:
         now = time.monotonic()
         for plan in self._plan.actors:
             self._pools[plan.name] = Pool(
@@ -196,18 +190,10 @@ class Supervisor:
             state=str(self._state.path),
             actors=[plan.name for plan in self._plan.actors],
         )
-        if metrics is not None:
-            await metrics.start()
-            self._console.event(
-                "metrics",
-                f"metrics at {metrics.page}\n     for Prometheus: prometheus --config.file={metrics.config_file}",
-                url=metrics.url,
-                page=metrics.page,
-                config=str(metrics.config_file),
-            )
         async with self._tasks() as tasks:
-            if metrics is not None:
-                tasks.append(asyncio.create_task(metrics.collector.run(), name="metrics"))
+            if self._metrics is not None:
+                await self._serve_metrics(self._metrics)
+                tasks.append(asyncio.create_task(self._metrics.collector.run(), name="metrics"))
             scaler = Scaler(
                 self._transport, store, self._console, self._tally, on_look=lambda: record.note(self.actors())
             )
@@ -223,6 +209,11 @@ class Supervisor:
                 task.result()
         finally:
             await self._end_all(record)
+
+    async def _serve_metrics(self, metrics: MetricsServer) -> None:
+        await metrics.start()
+        text = f"metrics at {metrics.page}\n     for Prometheus: prometheus --config.file={metrics.config_file}"
+        self._console.event("metrics", text, url=metrics.url, page=metrics.page, config=str(metrics.config_file))
 
     @contextlib.asynccontextmanager
     async def _tasks(self) -> AsyncIterator[list[asyncio.Task[Any]]]:
@@ -272,7 +263,7 @@ class Supervisor:
                 on_change=lambda: self._changed(plan.name, record),
                 on_restart=lambda name: self._tally.restarts.update([(plan.name, number, name)]),
                 http=http,
-                metrics=self._options.metrics_port is not None,
+                before_drain=None if self._metrics is None else self._metrics.collector.look_at_replicas,
             )
 
         return start

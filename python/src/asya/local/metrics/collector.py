@@ -57,14 +57,21 @@ class MeshCollector:
 
     async def run(self) -> None:
         """Look again and again, so that the page has a past and ended replicas leave their counters."""
-        while True:
-            await self._look()
-            end = time.monotonic() + STEP_SECONDS
-            while (left := end - time.monotonic()) > 0:
-                await asyncio.sleep(min(left, _DRAINING_STEP_SECONDS))
-                if self._replicas.draining:
-                    async with self._looking:
-                        await self._replicas.look()
+        try:
+            while True:
+                await self._look()
+                end = time.monotonic() + STEP_SECONDS
+                while (left := end - time.monotonic()) > 0:
+                    await asyncio.sleep(min(left, _DRAINING_STEP_SECONDS))
+                    if self._replicas.draining:
+                        await self.look_at_replicas()
+        finally:
+            await self._replicas.stop()
+
+    async def look_at_replicas(self) -> None:
+        """Take note of what replicas have counted, for instance before some of them end; takes two seconds at most."""
+        async with self._looking:
+            await self._replicas.look()
 
     async def exposition(self) -> bytes:
         """Return everything in Prometheus' text format, not older than half a second."""

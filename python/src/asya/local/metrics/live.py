@@ -35,7 +35,10 @@ class Threshold(msgspec.Struct, frozen=True):
 
 
 class Panel(msgspec.Struct, frozen=True):
-    """One panel, as generated; `kind` is ``timeseries``, ``stat`` or ``nodegraph``, `width` of 24."""
+    """One panel, as generated; `kind` is ``timeseries``, ``stat`` or ``nodegraph``, `width` of 24.
+
+    `nonzero`: series that are 0 all the time are left out.
+    """
 
     title: str
     description: str
@@ -43,6 +46,7 @@ class Panel(msgspec.Struct, frozen=True):
     kind: str
     width: int
     stack: bool
+    nonzero: bool
     thresholds: list[Threshold]
     targets: list[Target]
 

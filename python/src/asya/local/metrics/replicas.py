@@ -14,7 +14,7 @@ from asya.local.metrics.merged import Merged, Place
 from asya.local.pool import Pool
 from asya.local.replica import Replica
 
-_ANSWER_SECONDS = 2.0
+_LOOK_SECONDS, _ANSWER_SECONDS = 2.0, 10.0
 _TEXT = {"Accept": "text/plain;version=0.0.4"}
 
 
@@ -26,6 +26,7 @@ class Replicas:
         self._merged = Merged(namespace)
         self.failures: Counter[Place] = Counter()
         """How often a running sidecar did not answer."""
+        self._asking: dict[Replica, asyncio.Task[None]] = {}
 
     @property
     def draining(self) -> bool:
@@ -33,10 +34,25 @@ class Replicas:
         return any(replica.draining for pool in self._pools.values() for replica in pool.replicas)
 
     async def look(self) -> None:
-        """Ask all of them at once; who does not answer within two seconds keeps the numbers it had."""
-        asked = [(replica, pid) for replica in self._all() if (pid := replica.sidecar_pid) is not None]
-        await asyncio.gather(*(self._ask(replica, pid) for replica, pid in asked))
+        """Ask all of them at once; who has not answered after two seconds keeps the numbers it had until it does.
+
+        The first answer of a sidecar takes long on a busy machine, and asking again would make it longer.
+        """
+        for replica in self._all():
+            if replica.sidecar_pid is not None and replica not in self._asking:
+                task = asyncio.create_task(self._ask(replica, replica.sidecar_pid), name=f"ask {_place(replica)}")
+                self._asking[replica] = task
+                task.add_done_callback(lambda _, replica=replica: self._asking.pop(replica))  # type: ignore[misc]
+        if self._asking:
+            await asyncio.wait(list(self._asking.values()), timeout=_LOOK_SECONDS)
         self._merged.keep_only({_place(replica): pid for replica in self._all() if (pid := replica.sidecar_pid)})
+
+    async def stop(self) -> None:
+        """Ask nobody any more."""
+        tasks = list(self._asking.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def families(self) -> Iterable[Metric]:
         """Return what is known."""

@@ -1,7 +1,7 @@
 // Lines, areas and single numbers, as SVG.
 
 const COLOURS = ["#3b7ddd", "#2ca58d", "#e08a1e", "#9b5de5", "#d6456b", "#6c8f2f", "#1f9ac0", "#a8683c", "#5c6bc0", "#c0399f"];
-const WIDTH = 600, HEIGHT = 180, LEFT = 52, BOTTOM = 20, TOP = 8, RIGHT = 8;
+const COLUMN = 75, HEIGHT = 180, LEFT = 52, BOTTOM = 20, TOP = 8, RIGHT = 8;
 const GAP_STEPS = 3;
 
 export function colour(number) {
@@ -46,13 +46,13 @@ function scale(value, unit) {
   const least = unit === "short" ? 4 : 1e-9;
   const top = Math.max(value, least);
   const power = 10 ** Math.floor(Math.log10(top));
-  const step = [0.25, 0.5, 1, 2.5].map((factor) => factor * power).find((size) => size * 4 >= top);
+  const step = [0.25, 0.5, 0.75, 1, 1.5, 2.5].map((factor) => factor * power).find((size) => size * 4 >= top);
   return { top: step * 4, step };
 }
 
-function lines(series, stack, step) {
+function lines(series, stack, step, colours) {
   const totals = new Map();
-  return series.map(({ name, points }, number) => {
+  return series.map(({ name, points }) => {
     const drawn = points.map(([at, value]) => {
       const base = stack ? totals.get(at) ?? 0 : 0;
       if (stack) totals.set(at, base + value);
@@ -64,19 +64,20 @@ function lines(series, stack, step) {
       if (part && point.at - part.at(-1).at <= step * GAP_STEPS) part.push(point);
       else parts.push([point]);
     }
-    return { name, parts, last: drawn.at(-1), all: drawn, colour: colour(number) };
+    return { name, parts, last: drawn.at(-1), all: drawn, colour: colours.get(name) };
   });
 }
 
-export function chart(panel, series, from, to, step) {
-  const drawn = lines(series, panel.stack, step);
+export function chart(panel, series, from, to, step, colours) {
+  const drawn = lines(series, panel.stack, step, colours);
   const highest = Math.max(0, ...drawn.flatMap((line) => line.all.map((point) => point.high)));
+  const width = panel.width * COLUMN;
   const { top, step: tick } = scale(highest, panel.unit);
-  const x = (at) => LEFT + ((at - from) / (to - from)) * (WIDTH - LEFT - RIGHT);
+  const x = (at) => LEFT + ((at - from) / (to - from)) * (width - LEFT - RIGHT);
   const y = (value) => TOP + (1 - value / top) * (HEIGHT - TOP - BOTTOM);
-  const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": panel.title });
+  const picture = svg("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": panel.title });
   for (let value = 0; value <= top * 1.001; value += tick) {
-    picture.append(svg("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value) }));
+    picture.append(svg("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) }));
     picture.append(svg("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, shown(value, panel.unit)));
   }
   for (let number = 0; number <= 4; number += 1) {
@@ -85,7 +86,7 @@ export function chart(panel, series, from, to, step) {
     picture.append(svg("text", { x: x(at), y: HEIGHT - 4, "text-anchor": anchor }, new Date(at * 1000).toLocaleTimeString("en-GB")));
   }
   for (const { value, level } of panel.thresholds) {
-    if (value <= top) picture.append(svg("line", { class: `threshold ${level}`, x1: LEFT, x2: WIDTH - RIGHT, y1: y(value), y2: y(value) }));
+    if (value <= top) picture.append(svg("line", { class: `threshold ${level}`, x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) }));
   }
   for (const line of drawn) {
     for (const part of line.parts) {
@@ -96,11 +97,16 @@ export function chart(panel, series, from, to, step) {
       if (part.length === 1) picture.append(svg("circle", { cx: x(part[0].at), cy: y(part[0].high), r: 2, fill: line.colour }));
     }
   }
-  if (!drawn.length) picture.append(svg("text", { class: "empty", x: WIDTH / 2, y: HEIGHT / 2, "text-anchor": "middle" }, "nothing yet"));
-  return { picture, drawn, from, to, x };
+  if (!drawn.length) picture.append(svg("text", { class: "empty", x: width / 2, y: HEIGHT / 2, "text-anchor": "middle" }, "nothing yet"));
+  const share = (event) => {
+    const box = picture.getBoundingClientRect();
+    return Math.min(1, Math.max(0, (((event.clientX - box.left) / box.width) * width - LEFT) / (width - LEFT - RIGHT)));
+  };
+  const mark = (at) => picture.append(svg("line", { class: "cursor", x1: x(at), x2: x(at), y1: TOP, y2: HEIGHT - BOTTOM }));
+  return { picture, drawn, share, mark };
 }
 
-// Lines that have moved lately come first; those whose last number is old have no number.
+// A line whose last number is old has none.
 export function legend(panel, drawn, at, now, step) {
   const list = html("ul", { class: "legend" });
   const near = (line) => (at === null ? line.last : line.all.findLast((point) => point.at <= at));

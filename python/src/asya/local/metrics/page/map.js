@@ -2,7 +2,8 @@
 
 import { shown, svg } from "/charts.js";
 
-const NODE_WIDTH = 132, NODE_HEIGHT = 40, COLUMN = 220, ROW = 72, PAD = 24;
+const NODE_WIDTH = 132, NODE_HEIGHT = 40, COLUMN = 220, ROW = 84, PAD = 32;
+const BOW = 46;
 const ARROW = " → ";
 
 function columns(names, edges) {
@@ -53,13 +54,19 @@ export function nodeMap(panel, series, now, step) {
   for (const { from, to, rate } of edges) {
     const [a, b] = [places.get(from), places.get(to)];
     const [x1, y1, x2, y2] = [a.x + NODE_WIDTH, a.y + NODE_HEIGHT / 2, b.x - 2, b.y + NODE_HEIGHT / 2];
+    // A way past other actors goes round them, below; a way back above.
+    const passed = b.column - a.column;
+    const bow = passed > 1 ? BOW + 12 * passed : passed <= 0 ? -BOW : 0;
+    const reach = Math.max(40, Math.abs(x2 - x1) / (bow ? 4 : 2));
     const path = from === to
       ? `M${a.x + 30},${a.y} C${a.x + 20},${a.y - 30} ${a.x + NODE_WIDTH - 20},${a.y - 30} ${a.x + NODE_WIDTH - 30},${a.y - 2}`
-      : `M${x1},${y1} C${x1 + Math.max(40, (x2 - x1) / 2)},${y1} ${x2 - Math.max(40, (x2 - x1) / 2)},${y2} ${x2},${y2}`;
+      : `M${x1},${y1} C${x1 + reach},${y1 + bow} ${x2 - reach},${y2 + bow} ${x2},${y2}`;
     const line = svg("path", { class: rate > 0 ? "edge" : "edge still", d: path, "stroke-width": (1 + (3 * rate) / busiest).toFixed(1), "marker-end": "url(#end)" });
     line.append(svg("title", {}, `${from}${ARROW}${to}: ${shown(rate, panel.unit)}`));
     picture.append(line);
-    const [lx, ly] = from === to ? [a.x + NODE_WIDTH / 2, a.y - 24] : [x1 + (x2 - x1) * 0.35, y1 + (y2 - y1) * 0.28 - 5];
+    const [lx, ly] = from === to ? [a.x + NODE_WIDTH / 2, a.y - 24] : bow
+        ? [(x1 + x2) / 2, (y1 + y2) / 2 + bow * 0.75 + 4]
+        : [x1 + (x2 - x1) * 0.35, y1 + (y2 - y1) * 0.28 - 5];
     if (rate > 0) labels.push(svg("text", { class: "label", x: lx, y: ly }, shown(rate, panel.unit)));
   }
   for (const name of names) {

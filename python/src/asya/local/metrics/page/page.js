@@ -1,6 +1,6 @@
 // Asks for what is new every two seconds and draws all panels again.
 
-import { chart, html, legend, level, shown, spark } from "/charts.js";
+import { chart, colour, html, legend, level, shown, spark } from "/charts.js";
 import { nodeMap } from "/map.js";
 
 const KEPT_SECONDS = 900;
@@ -9,7 +9,8 @@ sessionStorage.setItem("token", token);
 
 const state = document.getElementById("state");
 const range = document.getElementById("range");
-let panels = [], views = [], histories = [], latest = 0, step = 2, pointer = null;
+const LEAST_SECONDS = 60;
+let panels = [], views = [], histories = [], colours = [], latest = 0, step = 2, pointer = null;
 
 async function ask(path) {
   const answer = await fetch(path, { headers: { Authorization: `Bearer ${token}` } });
@@ -22,6 +23,7 @@ function build(told) {
   document.getElementById("where").textContent = told.title;
   panels = told.panels;
   histories = panels.map(() => new Map());
+  colours = panels.map(() => new Map());
   views = panels.map((panel) => {
     const body = html("div");
     const card = html("section", { class: `panel ${panel.kind}` }, html("h2", {}, panel.title), html("p", { title: panel.description }, panel.description), body);
@@ -48,11 +50,17 @@ function take(news) {
 }
 
 function draw() {
-  const to = latest, from = to - Number(range.value);
+  const to = latest;
+  const first = Math.min(...histories.flatMap((history) => [...history.values()].map((points) => points[0][0])));
+  const from = Math.min(to - LEAST_SECONDS, Math.max(to - Number(range.value), first));
   panels.forEach((panel, number) => {
     const series = [...histories[number]].map(([name, points]) => ({ name, points: points.filter(([at]) => at >= from) }));
     series.sort((one, other) => one.name.localeCompare(other.name, "en", { numeric: true }));
-    views[number].replaceChildren(...shownAs(panel, series.filter(({ points }) => points.length), from, to, number));
+    const moving = ({ points }) => points.length && (!panel.nonzero || points.some(([, value]) => value > 0));
+    const drawn = series.filter(moving);
+    // Once given, a colour stays with its line.
+    for (const { name } of drawn) if (!colours[number].has(name)) colours[number].set(name, colour(colours[number].size));
+    views[number].replaceChildren(...shownAs(panel, drawn, from, to, number));
   });
 }
 
@@ -64,17 +72,11 @@ function shownAs(panel, series, from, to, number) {
     const fresh = last && to - last[0] <= step * 3;
     return [html("div", { class: `number ${fresh ? level(panel, last[1]) : "none"}` }, fresh ? shown(last[1], panel.unit) : "–"), spark(points, from, to)];
   }
-  const drawn = chart(panel, series, from, to, step);
+  const drawn = chart(panel, series, from, to, step, colours[number]);
   const at = pointer?.number === number ? from + pointer.share * (to - from) : null;
-  if (at !== null) {
-    const line = document.createElementNS("http://www.w3.org/2000/svg", "line");
-    for (const [key, value] of Object.entries({ class: "cursor", x1: drawn.x(at), x2: drawn.x(at), y1: 8, y2: 160 })) line.setAttribute(key, value);
-    drawn.picture.append(line);
-  }
+  if (at !== null) drawn.mark(at);
   drawn.picture.addEventListener("pointermove", (event) => {
-    const box = drawn.picture.getBoundingClientRect();
-    const share = ((event.clientX - box.left) / box.width * 600 - 52) / 540;
-    pointer = { number, share: Math.min(1, Math.max(0, share)) };
+    pointer = { number, share: drawn.share(event) };
     draw();
   });
   drawn.picture.addEventListener("pointerleave", () => { pointer = null; draw(); });
