@@ -29,7 +29,7 @@ from asya.transports.memory.broker import Lease, MemoryQueue
 LEASE_SECONDS = 3.0
 HEALED = HORIZON + 8.0
 """From this second on nothing goes wrong any more."""
-PATIENCE = 300.0
+PATIENCE = 1500.0
 """Seconds after which everything must have come to an end."""
 
 
