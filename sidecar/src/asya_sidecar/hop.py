@@ -70,6 +70,7 @@ class Hop:
         "stream",
         "trace",
         "way",
+        "weight",
     )
 
     def __init__(self, way: Way, delivery: Delivery, received: float) -> None:
@@ -94,6 +95,8 @@ class Hop:
         """The gate's own."""
         self.parked = False
         """It waits beside the slots."""
+        self.weight = 0
+        """Bytes that it holds there."""
         self.stopped = False
         """It was given up at the end of a drain and is released; nothing more may come of it."""
         self.trace: Any = None

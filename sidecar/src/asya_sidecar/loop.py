@@ -64,7 +64,7 @@ class Loop:
         if gate is not None:
             gate.on_change, gate.on_circuit = self._set_credit, self._circuit_changed
         self._inbox: deque[Hop] = deque()
-        self._slots = self._busy = self._parked = 0
+        self._slots = self._busy = self._parked = self._parked_bytes = 0
         self.received = 0
         """Deliveries so far."""
         self._blockers: set[str] = {RUNTIME_AWAY}
@@ -237,7 +237,9 @@ class Loop:
     def _credit(self) -> int:
         if self._blockers:
             return 0
-        credit = max(self._settings.prefetch or 0, self._slots) + min(self._parked, PARKED)
+        credit = max(self._settings.prefetch or 0, self._slots)
+        if self._parked and self._parked_bytes < self._settings.parked_bytes:
+            credit += min(self._parked, PARKED)
         if self._gate is not None:
             credit = self._gate.credit(credit, self.held - len(self._inbox) - self._gate.waiting)
         return credit
@@ -254,8 +256,12 @@ class Loop:
 
     # -- Slots
 
-    def parked(self, hop: Hop) -> None:  # noqa: ARG002  the contract's signature
+    def parked(self, hop: Hop) -> None:
         """See `passage.Slots.parked`: receive another message for this one's place."""
+        hop.weight = len(hop.delivery.body) + sum(len(message.body) for message in hop.messages)
+        if hop.stream is not None:
+            hop.weight += hop.stream.pending_bytes
+        self._parked_bytes += hop.weight
         self._busy -= 1
         self._parked += 1
         self._set_credit()
@@ -265,6 +271,7 @@ class Loop:
         """See `passage.Slots.unparked`: it was here first, so it is begun first."""
         hop.parked = False
         self._parked -= 1
+        self._parked_bytes -= hop.weight
         self._inbox.appendleft(hop)
         self._take()
         self._set_credit()
@@ -273,6 +280,7 @@ class Loop:
         """See `passage.Slots.ended`."""
         if hop.parked:
             self._parked -= 1
+            self._parked_bytes -= hop.weight
             self._set_credit()
         else:
             self._busy -= 1

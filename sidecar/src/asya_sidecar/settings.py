@@ -266,6 +266,14 @@ class SidecarSettings:
         default=60.0,
         doc="How long a missing destination queue is waited for before the message goes to the sump.",
     )
+    parked_bytes: int = setting(
+        "ASYA_PARKED_BYTES",
+        parse=whole_number(0, 1 << 40),
+        expected="a whole number of bytes",
+        default=64 * 1024 * 1024,
+        doc="Bytes of messages that wait for a destination beside the slots, up to which more are received for their "
+        "places.",
+    )
     drain_timeout: float = setting(
         "ASYA_DRAIN_TIMEOUT",
         parse=parse_duration,

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 WINDOW = 200
 """Results of one call that may be on their way to the broker; beyond it the handler's process is not read."""
+WINDOW_BYTES = 16 * 1024 * 1024
+"""The same in bytes: one more result is taken while there are fewer."""
 
 
 class Stream:
@@ -38,6 +40,8 @@ class Stream:
         self._hop, self._actor, self._carrier = hop, actor, carrier
         self._observer, self._tracer, self._gate = observer, tracer, gate
         self._pending = 0
+        self.pending_bytes = 0
+        """Bytes of results that are not confirmed."""
         self._paused: WorkerConnection | None = None
         self._idle: asyncio.Future[None] | None = None
         self._recoveries: set[asyncio.Task[None]] = set()
@@ -58,6 +62,7 @@ class Stream:
         self.children[send.envelope.id] = None
         self._pending += 1
         message = self._carrier.outgoing(send)
+        self.pending_bytes += len(message.body)
         sending = None if self._gate is None else self._gate.sending(self._hop, (message,))
         if sending is None or sending.ready:
             future = self._carrier.publish(message)
@@ -67,10 +72,16 @@ class Stream:
         else:
             self._go_on(self._publish_later(send, message, sending))
         call = self._hop.call
-        if self._pending >= WINDOW and self._paused is None and call is not None and call.worker is not None:
+        if not self._is_full or self._paused is not None:
+            return
+        if call is not None and call.worker is not None:
             # The connection is remembered, not the call's: the call may be over before its results are confirmed.
             self._paused = call.worker
             self._paused.pause_reading()
+
+    @property
+    def _is_full(self) -> bool:
+        return self._pending >= WINDOW or self.pending_bytes >= WINDOW_BYTES
 
     @property
     def waits(self) -> bool:
@@ -94,9 +105,9 @@ class Stream:
             return  # the process ends; the delivery is released and comes again
         error = done.exception()
         if error is None:
-            self._arrived((message,))
+            self._arrived(len(message.body), (message,))
         elif isinstance(error, TransportError):
-            self._go_on(self._recover(send, error))
+            self._go_on(self._recover(send, len(message.body), error))
             self._hop.way.held_up(self._hop)
         else:
             raise error
@@ -112,23 +123,24 @@ class Stream:
             await self._carrier.publish(message)
         except TransportError as error:
             sending.ended(error)
-            await self._recover(send, error)
+            await self._recover(send, len(message.body), error)
         else:
             sending.ended(None)
-            self._arrived((message,))
+            self._arrived(len(message.body), (message,))
 
-    async def _recover(self, send: Send, error: TransportError) -> None:
+    async def _recover(self, send: Send, size: int, error: TransportError) -> None:
         published = await self._carrier.publish_again(self._hop.envelope, send, error)
         if published is None:
             self.undeliverable = True
-        self._arrived(published or ())
+        self._arrived(size, published or ())
 
-    def _arrived(self, messages: Sequence[Outgoing]) -> None:
+    def _arrived(self, size: int, messages: Sequence[Outgoing]) -> None:
         self._pending -= 1
+        self.pending_bytes -= size
         if self._observer is not None:
             for message in messages:
                 self._observer.published(message)
-        if self._pending <= WINDOW // 2:
+        if self._pending <= WINDOW // 2 and self.pending_bytes <= WINDOW_BYTES // 2:
             self._resume()
         if not self._pending and self._idle is not None and not self._idle.done():
             self._idle.set_result(None)

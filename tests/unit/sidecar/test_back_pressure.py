@@ -1,0 +1,79 @@
+"""What the sidecar holds while a destination does not take it: bounded by number and by bytes, and nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.unit.sidecar.conftest import NAMES, Bench
+
+from asya_sidecar import loop, stream
+from asya_sidecar.stream import Stream
+
+SETTLED = (0, 0, 0, 0)
+ECHO = "def handle(p): return p"
+
+
+async def _until_still(bench: Bench) -> int:
+    """Wait until nothing more is received; return how many messages are held."""
+    held = -1
+    async with asyncio.timeout(10):
+        while held != bench.loop.held or not held:
+            held = bench.loop.held
+            await asyncio.sleep(0.2)
+    return held
+
+
+async def test_messages_for_a_full_queue_are_held_up_to_a_number(bench: Bench) -> None:
+    await bench.start(ASYA_PREFETCH="10")
+    await bench.handler(ECHO)
+    bench.broker.fill(NAMES.queue("b"))
+    for index in range(300):
+        await bench.send({"n": index})
+    held = await _until_still(bench)
+    assert held == loop.PARKED + 10
+    assert await bench.counts() == (300 - held, held, 0, 0)
+    bench.broker.fill(NAMES.queue("b"), False)
+    assert len({envelope.id for envelope in await bench.arrives("b", 300)}) == 300
+    await bench.until(lambda: not bench.loop.held)
+    assert await bench.counts() == SETTLED
+
+
+async def test_large_messages_for_a_full_queue_are_held_up_to_a_number_of_bytes(bench: Bench) -> None:
+    await bench.start(ASYA_PREFETCH="2", ASYA_PARKED_BYTES="1000000")
+    await bench.handler(ECHO)
+    bench.broker.fill(NAMES.queue("b"))
+    for _ in range(40):
+        await bench.send("x" * 100_000)
+    held = await _until_still(bench)
+    # Each is there as it came and as it goes; what is beyond the limit came for places given before it was reached.
+    assert 5 <= held <= 5 + 1 + 2
+    bench.broker.fill(NAMES.queue("b"), False)
+    await bench.arrives("b", 40)
+    await bench.until(lambda: not bench.loop.held)
+    assert await bench.counts() == SETTLED
+
+
+async def test_results_of_one_call_are_bounded_in_bytes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "WINDOW_BYTES", 2_000_000)
+    peaks: list[int] = []
+    taken = Stream.chunk
+
+    def chunk(self: Stream, index: int, result: object) -> None:
+        taken(self, index, result)  # type: ignore[arg-type]
+        peaks.append(self.pending_bytes)
+
+    monkeypatch.setattr(Stream, "chunk", chunk)
+    await bench.start()
+    await bench.handler("def handle(p):\n    for i in range(100):\n        yield 'x' * 100_000")
+    bench.broker.fill(NAMES.queue("b"))
+    await bench.send({})
+    await bench.until(lambda: peaks and peaks[-1] >= 2_000_000)
+    await asyncio.sleep(0.3)
+    # One read of the socket may bring a few more than were asked for.
+    assert max(peaks) < 4_000_000
+    bench.broker.fill(NAMES.queue("b"), False)
+    assert len(await bench.arrives("b", 100)) == 100
+    assert max(peaks) < 4_000_000
+    await bench.until(lambda: not bench.loop.held)
+    assert await bench.counts() == SETTLED
