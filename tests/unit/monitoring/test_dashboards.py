@@ -5,12 +5,16 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dashboards
 import pytest
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard as GrafanaDashboard
 from monitoring.catalogue import KNOWN
 from monitoring.grafana import dashboard_json
 from monitoring.panels import Dashboard, Panel
@@ -74,6 +78,29 @@ def test_grafana_finds_what_it_needs(dashboard: Dashboard) -> None:
         assert all(target["legendFormat"] for target in panel["targets"])
         if panel["type"] == "timeseries":
             assert panel["options"]["legend"]["showLegend"] is True
+
+
+@BY_UID
+def test_grafanas_own_models_know_every_field(dashboard: Dashboard) -> None:
+    register_default_plugins()
+    given = read(dashboard)
+    understood = json.loads(JSONEncoder().encode(GrafanaDashboard.from_json(read(dashboard))))
+    assert list(_lost(given, understood)) == []
+
+
+def _lost(given: Any, understood: Any, place: str = "") -> Iterator[str]:
+    """Name what is not there any more, or something else, after Grafana's models have read and written it."""
+    if isinstance(given, dict) and isinstance(understood, dict):
+        for name, value in given.items():
+            if name not in understood:
+                yield f"{place}/{name}: {value}"
+            else:
+                yield from _lost(value, understood[name], f"{place}/{name}")
+    elif isinstance(given, list) and isinstance(understood, list) and len(given) == len(understood):
+        for number, (one, other) in enumerate(zip(given, understood, strict=True)):
+            yield from _lost(one, other, f"{place}/{number}")
+    elif given != understood:
+        yield f"{place}: {given} → {understood}"
 
 
 @BY_UID
