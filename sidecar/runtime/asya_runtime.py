@@ -50,6 +50,7 @@ GRACE_SECONDS = 2.0
 MESSAGE_LIMIT, TRACEBACK_LIMIT = 8_000, 16_000
 READ_BYTES, READ_BYTES_CAP = 65_536, 1_048_576
 NOTES_LIMIT = 1_000
+REGISTRY_SECONDS = 1.0
 # A call longer than this is followed by a look at the socket, so that CANCEL reaches calls that wait behind it.
 LONG_CALL_SECONDS = 0.001
 
@@ -671,7 +672,7 @@ class Message:
             return
         said = value if isinstance(value, dict) else {"set": value}
         verbs = [verb for verb in _METRIC_VERBS if verb in said]
-        labels = said.get("labels") or {}
+        labels = said.get("labels", {})
         if len(verbs) != 1 or set(said) - {verbs[0], "labels"} or not isinstance(labels, dict):
             raise ABIError(
                 "SET %r: expected a number, or an object of add, set or observe and, where wanted, labels" % path
@@ -1064,7 +1065,7 @@ def _nearest(name: str, names: List[str]) -> str:
 
 HELLO, WELCOME, REFUSED, FAILED = 1, 2, 3, 4
 CALL, CANCEL = 10, 11
-RESULT, CHUNK, END, ERROR, FLY, BEGUN, NOTES = 20, 21, 22, 23, 24, 25, 26
+RESULT, CHUNK, END, ERROR, FLY, BEGUN, NOTES, REGISTRY = 20, 21, 22, 23, 24, 25, 26, 27
 PING, PONG = 30, 31
 DRAIN, DONE, REPLACE = 40, 41, 42
 
@@ -1303,6 +1304,63 @@ def enter_trace(meta: bytes) -> Optional[Callable[[], None]]:
         return None
 
 
+class Registry:
+    """Tells the sidecar what the handler counts with prometheus_client, where it has loaded that.
+
+    The state is sent after calls, once a second at most, and only if it has changed.
+    """
+
+    __slots__ = ("_last", "_sent_at", "changed")
+
+    def __init__(self) -> None:
+        self.changed = False
+        """Whether calls have ended since it was sent."""
+        self._sent_at = float("-inf")
+        self._last = b""
+
+    def called(self) -> bool:
+        """Note the end of a call; tell whether there is a registry at all."""
+        if "prometheus_client" in sys.modules:
+            self.changed = True
+        return self.changed
+
+    def wait(self) -> Optional[float]:
+        """Return in how many seconds it is due, None if nothing has changed."""
+        return max(0.0, self._sent_at + REGISTRY_SECONDS - time.monotonic()) if self.changed else None
+
+    def frame(self) -> bytes:
+        """Return what is to be sent now, nothing if it is not due or as it was."""
+        if not self.changed or self.wait():
+            return b""
+        self.changed, self._sent_at = False, time.monotonic()
+        try:
+            body = json.dumps(self._state()).encode()
+        except Exception as error:
+            log.warning("the handler's prometheus_client registry cannot be read", error=_message(error))
+            return b""
+        if body == self._last:
+            return b""
+        self._last = body
+        return frame(REGISTRY, 0, body)
+
+    def forget(self) -> None:
+        """Send it again: there is a new link."""
+        self._last, self._sent_at, self.changed = b"", float("-inf"), "prometheus_client" in sys.modules
+
+    @staticmethod
+    def _state() -> List[Any]:
+        families: List[Any] = []
+        for family in sys.modules["prometheus_client"].REGISTRY.collect():
+            if not family.name.startswith(("python_", "process_")):
+                samples = [
+                    (sample.name, {name: _clean(value) for name, value in sample.labels.items()}, float(sample.value))
+                    for sample in family.samples
+                    if sample.value - sample.value == 0 and not sample.name.endswith("_created")
+                ]
+                families.append((family.name, family.type, _clean(family.documentation), samples))
+        return families
+
+
 def _some_generator() -> Any:
     yield
 
@@ -1333,6 +1391,7 @@ class SyncWorker:
         self._early: List[Tuple[int, int, bytes]] = []
         self._out: List[bytes] = []
         self._poll = select.poll()
+        self.registry = Registry()
         # Frames are written whole: FLY may come from any thread of the handler.
         self._lock = _thread.allocate_lock()
 
@@ -1412,6 +1471,7 @@ class SyncWorker:
         self._poll.register(sock, select.POLLIN)
         self._poll.register(self.control, select.POLLIN)
         self._early = found[1:]
+        self.registry.forget()
         self.control.linked(sock, self.limits.call)
         return True
 
@@ -1482,21 +1542,31 @@ class SyncWorker:
                 began = time.perf_counter()
                 self.work()
                 control.end_if_forked()
+                self.registry.called()
                 # A result never waits for the call after it: that one may take long.
                 self.flush()
                 if time.perf_counter() - began > LONG_CALL_SECONDS and queue and self._poll.poll(0):
                     if control.stopped(0):
                         return
                     self._read()
-            self.flush()
+            self._tell()
             for descriptor, _ in self._poll.poll(self.patience()):
                 if descriptor == control.fileno():
                     return
                 self._read()
 
+    def _tell(self) -> None:
+        """Write what has gathered, with the registry if it is due."""
+        if self.registry.changed:
+            told = self.registry.frame()
+            if told:
+                self._out.append(told)
+        self.flush()
+
     def patience(self) -> Optional[float]:
         """Return how long to wait for the socket, in milliseconds; None is for ever."""
-        return None
+        wait = self.registry.wait()
+        return None if wait is None else wait * 1000 + 1
 
     def work(self) -> None:
         """Do what is first in the queue; leave the answer in the outgoing list."""
@@ -1609,7 +1679,11 @@ class BatchWorker(SyncWorker):
 
     def patience(self) -> Optional[float]:
         """Wait no longer than the oldest payload may."""
-        return None if self._due is None else max(0.0, (self._due - time.monotonic()) * 1000)
+        wait = super().patience()
+        if self._due is None:
+            return wait
+        due = max(0.0, (self._due - time.monotonic()) * 1000)
+        return due if wait is None else min(due, wait)
 
     def _serve(self) -> None:
         queue, size, control = self.queue, self.settings.batch_size, self.control.fileno()
@@ -1625,7 +1699,8 @@ class BatchWorker(SyncWorker):
                 self._due = None
                 self.work()
                 self.control.end_if_forked()
-            self.flush()
+                self.registry.called()
+            self._tell()
             for descriptor, _ in self._poll.poll(0 if full else self.patience()):
                 if descriptor == control:
                     return
@@ -1707,6 +1782,8 @@ class AsyncLink:
         self._thread = _thread.get_ident()
         self._lock = _thread.allocate_lock()
         self._resumed: Optional[asyncio.Future[None]] = None
+        self._registry = Registry()
+        self._telling = False
 
     # -- asyncio.Protocol
 
@@ -1727,6 +1804,8 @@ class AsyncLink:
                     assert self._transport is not None
                     self.worker.control.linked(self._transport.get_extra_info("socket"), self.limits.call)
                     self.welcomed.set_result(None)
+                    if self._registry.called():
+                        self._tell_later()
                 else:
                     self._take(*found)
         except (ProtocolError, ValueError) as error:
@@ -1851,6 +1930,22 @@ class AsyncLink:
         self._canceled.discard(call)
         del self.calls[call]
         self.write(with_notes(call, message, answer))
+        if self._registry.called():
+            self._tell_later()
+
+    def _tell_later(self) -> None:
+        """Send the registry when it is due; calls may end meanwhile, and more will."""
+        if not self._telling:
+            self._telling = True
+            self.worker.loop.call_later(self._registry.wait() or 0.0, self._tell)
+
+    def _tell(self) -> None:
+        self._telling = False
+        told = self._registry.frame()
+        if told:
+            self.write(told)
+        elif self._registry.changed:
+            self._tell_later()  # woken a little early
 
     async def _drive(self, call: int, generator: Any, message: Message) -> None:
         """Run an async generator to its end, as `SyncWorker._drive` does with a generator."""

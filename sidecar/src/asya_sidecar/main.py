@@ -159,6 +159,7 @@ async def _assemble(settings: SidecarSettings, stack: contextlib.AsyncExitStack,
         on_drain=lambda: _drain_with_runtime(consumption, link, settings.drain_timeout, stop),
     )
     consumption.link = link
+    link.registries = watch.registries
     await link.open()
     stack.push_async_callback(link.close)
     await watch.open(consumption, awaited=lambda: link.reason if link.awaited else "")

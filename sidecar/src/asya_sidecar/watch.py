@@ -13,6 +13,7 @@ from asya_sidecar.settings import SidecarSettings
 
 if TYPE_CHECKING:
     from asya_sidecar.metrics.recorder import Recorder
+    from asya_sidecar.metrics.registries import WorkerRegistries
     from asya_sidecar.serve import Address, HttpServer, Route
     from asya_sidecar.tracing.export import Export
     from asya_sidecar.tracing.tracer import HopTracer
@@ -52,6 +53,11 @@ class Watch:
         self.tracer = HopTracer(
             self._export.provider, self._export.ids, self._actor, where.transport, queue_names(where).queue
         )
+
+    @property
+    def registries(self) -> WorkerRegistries | None:
+        """Who keeps what workers count by themselves."""
+        return None if self.observer is None else self.observer.registries
 
     async def open(self, loop: Loop, *, awaited: Callable[[], str]) -> None:
         """Serve the pages; `awaited` says which problem is only start-up."""

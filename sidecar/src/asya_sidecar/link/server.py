@@ -9,6 +9,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -29,6 +30,16 @@ PING_SECONDS = 10.0
 SILENCE_SECONDS = 30.0
 # sun_path of struct sockaddr_un on Linux, with its terminating zero (man 7 unix).
 _PATH_LIMIT = 107
+
+
+class Registries(Protocol):
+    """Who keeps what workers count with prometheus_client."""
+
+    def update(self, pid: int, body: bytes) -> None:
+        """Take the state of one worker's registry."""
+
+    def gone(self, pid: int) -> None:
+        """Keep what a worker has counted; it is gone."""
 
 
 class RuntimeLink:
@@ -64,6 +75,7 @@ class RuntimeLink:
         self._give_up: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self.welcome = welcome(actor=actor, namespace=namespace, timeout=timeout)
+        self.registries: Registries | None = None
         self.capacity = 0
         self.reason = "no runtime has connected"
         """Why there is no capacity, in words for people."""
@@ -152,9 +164,16 @@ class RuntimeLink:
         self._waiting.extendleft(reversed(unstarted))
         if connection in self._workers:
             self._workers.remove(connection)
+            if self.registries is not None and connection.hello is not None:
+                self.registries.gone(connection.hello.pid)
             self.reason, self.awaited = "the runtime's worker is gone", True
             self._recount()
         self.freed()
+
+    def counted(self, connection: WorkerConnection, body: bytes) -> None:
+        """Hand on what a worker counted."""
+        if self.registries is not None and connection.hello is not None:
+            self.registries.update(connection.hello.pid, body)
 
     def freed(self) -> None:
         """Give waiting calls to whoever has room."""

@@ -128,6 +128,9 @@ class Peers(Protocol):
     def freed(self) -> None:
         """A worker can take another call."""
 
+    def counted(self, connection: WorkerConnection, body: bytes) -> None:
+        """Take the state of the registry in which a worker's handler counts with prometheus_client."""
+
     def failed_to_start(self, failure: Failure) -> None:
         """The handler cannot be imported or started."""
 
@@ -290,6 +293,8 @@ class WorkerConnection(asyncio.Protocol):
             self._introduced(_decode_hello(body))
         elif kind == frames.PING:
             self.send(frames.frame(frames.PONG))
+        elif kind == frames.REGISTRY:
+            self._peers.counted(self, body)
         elif kind == frames.FAILED:
             self._peers.failed_to_start(_decode_error(body))
         elif kind == frames.DRAIN:

@@ -15,6 +15,7 @@ from prometheus_client.utils import floatToGoString
 
 from asya_sidecar.metrics import definitions as known
 from asya_sidecar.metrics.numbers import Histogram
+from asya_sidecar.metrics.registries import Family
 from asya_sidecar.metrics.series import Series
 
 _Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
@@ -23,9 +24,14 @@ _Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 class Exposition(Collector):
     """Writes what `read` returns, with the constant labels before each series' own."""
 
-    def __init__(self, read: Callable[[], Iterable[Series]], constant: tuple[str, str]) -> None:
-        """`constant` are the values of `definitions.CONSTANT_LABELS`."""
-        self._read, self._constant = read, constant
+    def __init__(
+        self,
+        read: Callable[[], Iterable[Series]],
+        constant: tuple[str, str],
+        registries: Callable[[], Iterable[Family]] = tuple,
+    ) -> None:
+        """`constant` are the values of `definitions.CONSTANT_LABELS`; `registries` gives what has names of its own."""
+        self._read, self._constant, self._registries = read, constant, registries
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -48,6 +54,13 @@ class Exposition(Collector):
             elif not isinstance(number, Histogram) and not isinstance(family, HistogramMetricFamily):
                 family.add_metric(values, number)
         yield from families.values()
+        constant = dict(zip(known.CONSTANT_LABELS, self._constant, strict=True))
+        for foreign in self._registries():
+            own = Metric(foreign.name, foreign.help, foreign.type)
+            for name, own_labels, value in foreign.samples:
+                # A label of the user's that is called as one of ours stays the user's.
+                own.add_sample(name, {**constant, **own_labels}, value)
+            yield own
 
     def write(self, accept: str) -> tuple[bytes, str]:
         """Return the body and its content type, as the `Accept` header of the scrape asks for."""

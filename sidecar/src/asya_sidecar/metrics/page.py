@@ -73,7 +73,9 @@ class Page:
             await asyncio.to_thread(_load)
             from asya_sidecar.metrics.exposition import Exposition  # noqa: PLC0415  loaded only where it is scraped
 
-            self._exposition = Exposition(self.series, (self._actor.name, self._namespace))
+            self._exposition = Exposition(
+                self.series, (self._actor.name, self._namespace), self._recorder.registries.families
+            )
         return self._exposition.write(accept)
 
     async def route(self, accept: str) -> Answer:

@@ -15,6 +15,7 @@ from asya_sidecar.metrics import definitions as known
 from asya_sidecar.metrics.handlers import HandlerMetrics
 from asya_sidecar.metrics.numbers import Histogram
 from asya_sidecar.metrics.outcomes import CAUSES
+from asya_sidecar.metrics.registries import WorkerRegistries
 from asya_sidecar.metrics.series import OTHER
 from asya_sidecar.metrics.tally import Destination, Row, Tally
 
@@ -31,6 +32,7 @@ class Recorder:
         self._actor = actor
         self.tally = Tally()
         self.handlers = HandlerMetrics()
+        self.registries = WorkerRegistries()
         self._why_parked: dict[int, str] = {}
         # One parsed second: stamps of a busy queue share it.
         self._stamp, self._second = "", 0.0
