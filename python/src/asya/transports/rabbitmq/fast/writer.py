@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 
 COPIED_BYTES = 16_384
 """Pieces up to this size are joined; larger ones are handed over as they are, which costs more each but no copy."""
+TURN_BYTES = 262_144
+"""How much of messages a turn collects at most; then it is handed over, so that the network can say that it is full."""
 
 
 class Writer:
@@ -21,6 +23,7 @@ class Writer:
         self._late: list[Callable[[], bytes]] = []
         self._scheduled = False
         self._large = False
+        self._collected = 0
 
     def start(self, transport: asyncio.WriteTransport) -> None:
         """Send by this transport."""
@@ -37,7 +40,10 @@ class Writer:
         self._pieces += pieces
         if body_bytes > COPIED_BYTES:
             self._large = True
-        if not self._scheduled:
+        self._collected += body_bytes
+        if self._collected > TURN_BYTES:
+            self.flush()
+        elif not self._scheduled:
             self._schedule()
 
     def write_late(self, pieces: Callable[[], bytes]) -> None:
@@ -49,6 +55,7 @@ class Writer:
     def flush(self) -> None:
         """Hand to the network now what is to be sent in this turn."""
         self._scheduled = False
+        self._collected = 0
         pieces = self._pieces
         if self._late:
             pieces += [late() for late in self._late]
