@@ -7,9 +7,13 @@ standard `OTEL_*` variables by the SDK itself.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.metadata
+import logging
 import os
 import socket
+import threading
+from collections.abc import Callable
 
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -20,7 +24,9 @@ from asya.errors import SettingsError
 from asya_sidecar.settings import TracingSettings
 from asya_sidecar.tracing.ids import Ids
 
-FLUSH_SECONDS = 5.0
+log = logging.getLogger("asya.tracing")
+
+FLUSH_SECONDS, SHUTDOWN_SECONDS = 5.0, 1.0
 
 
 class Export:
@@ -41,12 +47,33 @@ class Export:
             id_generator=self.ids,
             shutdown_on_exit=False,
         )
-        self.provider.add_span_processor(BatchSpanProcessor(_exporter(settings)))
+        self._exporter = _exporter(settings)
+        self.provider.add_span_processor(BatchSpanProcessor(self._exporter))
 
-    async def close(self) -> None:
-        """Send what is left, for a few seconds at most."""
-        await asyncio.to_thread(self.provider.force_flush, int(FLUSH_SECONDS * 1000))
-        await asyncio.to_thread(self.provider.shutdown)
+    async def close(self, seconds: float = FLUSH_SECONDS) -> None:
+        """Send what is left, for some seconds at most: a receiver that is away must not hold up the end."""
+        if not await _in_thread(self.provider.force_flush, seconds):
+            log.warning("not all spans were sent within %g s", seconds)
+            await _in_thread(self._exporter.shutdown, SHUTDOWN_SECONDS)  # ends what is being tried again
+        await _in_thread(self.provider.shutdown, SHUTDOWN_SECONDS)
+
+
+async def _in_thread(work: Callable[[], object], seconds: float) -> bool:
+    """Run `work`, and tell whether it ended in time. Its thread is a daemon: the process may end without it."""
+    loop, over = asyncio.get_running_loop(), asyncio.Event()
+
+    def run() -> None:
+        work()
+        with contextlib.suppress(RuntimeError):  # the loop was not waited for
+            loop.call_soon_threadsafe(over.set)
+
+    threading.Thread(target=run, name="last spans", daemon=True).start()
+    try:
+        async with asyncio.timeout(seconds):
+            await over.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 def _resource(actor: str, namespace: str) -> Resource:
