@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from asya.local.guard import Guard, answer
 from asya.local.metrics import files
-from asya.local.metrics.collector import STEP_SECONDS, MeshCollector
+from asya.local.metrics.collector import MeshCollector
 from asya.local.metrics.live import Live
 from asya.local.problems import ApiError, invalid
 
@@ -72,7 +72,7 @@ class _Calls:
             after = float(text)
         except ValueError:
             raise invalid(f"after is {text[:64]!r}, expected Unix seconds") from None
-        return _json({"step": STEP_SECONDS, "panels": self._live.since(after)})
+        return _json({"step": self._collector.step, "panels": self._live.since(after)})
 
     async def panels(self, request: Request) -> Response:  # noqa: ARG002  the shape of an endpoint
         return _json({"title": self._title, "panels": self._live.panels})

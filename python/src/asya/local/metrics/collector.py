@@ -20,6 +20,8 @@ from asya.local.tally import Tally
 from asya.local.writer import TaskStore
 
 STEP_SECONDS = 2.0
+LARGEST_SHARE = 0.05
+"""Of a core, for looking: with very many replicas the looks come less often."""
 _DRAINING_STEP_SECONDS = 0.2
 """While a replica drains: what it counts between the last look and its end is not seen."""
 FRESH_SECONDS = 0.5
@@ -54,13 +56,17 @@ class MeshCollector:
         self._families: list[Metric] = []
         self._at = -FRESH_SECONDS
         self._looking = asyncio.Lock()
+        self.step = STEP_SECONDS
+        """Seconds from one look to the next."""
 
     async def run(self) -> None:
         """Look again and again, so that the page has a past and ended replicas leave their counters."""
         try:
             while True:
+                began = time.process_time()
                 await self._look()
-                end = time.monotonic() + STEP_SECONDS
+                self.step = max(STEP_SECONDS, (time.process_time() - began) / LARGEST_SHARE)
+                end = time.monotonic() + self.step
                 while (left := end - time.monotonic()) > 0:
                     await asyncio.sleep(min(left, _DRAINING_STEP_SECONDS))
                     if self._replicas.draining:
