@@ -100,7 +100,8 @@ async def run(kinds: set[str], scale: Scale, engine: str | None, console: Consol
     (OUTPUT / "results.json").write_text(json.dumps(found, indent=2) + "\n")
     sentence = _sentence(facts)
     written = report.write(OUTPUT, found, bench.curves, [sentence])
-    console.print(table(found, f"{sentence}\n{written.relative_to(ROOT)} has the pictures; results.json is beside it"))
+    told = f"{sentence}\n{written.relative_to(ROOT)} has the pictures; results.json is beside it"
+    console.print(table(found, told) if found else told)
     if page is not None:
         before, rest = page.read_text().split(MARKS[0])
         page.write_text(f"{before}{MARKS[0]}\n{markdown(found, sentence)}\n{MARKS[1]}{rest.split(MARKS[1])[1]}")

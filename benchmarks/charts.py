@@ -45,7 +45,7 @@ def lines(
     title: str, axis: str, unit: str, series: Mapping[str, Sequence[Sequence[float]]], *, logarithmic: bool
 ) -> str:
     """Draw one line per name through its points; the upward axis begins at zero."""
-    height, top, bottom = 320, 44, 268
+    height, top, bottom = 326, 52, 274
     xs = sorted({point[0] for points in series.values() for point in points})
     most = _round_up(max(point[1] for points in series.values() for point in points))
     room = _WIDTH - _LEFT - _RIGHT
@@ -68,7 +68,7 @@ def lines(
     shown = xs if len(xs) <= 8 else [xs[0], xs[len(xs) // 2], xs[-1]]
     parts += [_text(x(value), bottom + 18, _number(value), "middle", "note") for value in shown]
     parts.append(_text((_LEFT + _WIDTH - _RIGHT) / 2, bottom + 40, axis, "middle", "note"))
-    parts.append(_text(_LEFT - 8, top - 12, unit, "end", "note"))
+    parts.append(_text(_LEFT + 4, top - 6, unit, "start", "note"))
     for index, (name, points) in enumerate(series.items()):
         colour = COLOURS[index % len(COLOURS)]
         path = " ".join(f"{x(at):.1f},{y(value):.1f}" for at, value in points)

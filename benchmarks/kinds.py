@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-OURS, RAW, LOOP = "asya", "raw loop", "aio-pika"
+OURS, RAW, RAW_JSON, LOOP = "asya", "raw loop", "raw loop, json", "aio-pika"
 PREFETCH = 100
 
 
@@ -50,6 +50,12 @@ KINDS = (
         RAW,
         "raw_hop",
         "one process, asyncio.Protocol on uvloop, msgspec; no features at all; moves the same messages as ours",
+    ),
+    Kind(
+        RAW_JSON,
+        "raw_hop",
+        "the same with the standard library's json instead of msgspec; beside the table, no goal speaks of it",
+        ("json",),
     ),
     Kind(
         LOOP,
