@@ -172,7 +172,7 @@ class WorkerConnection(asyncio.Protocol):
         try:
             for kind, number, body in self._reader.feed(data):
                 self._handle(kind, number, body)
-        except (frames.FrameError, msgspec.MsgspecError) as error:
+        except (frames.FrameError, msgspec.MsgspecError, RecursionError) as error:
             self.refuse(f"protocol error: {error}")
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's signature
@@ -313,9 +313,10 @@ class WorkerConnection(asyncio.Protocol):
         self._peers.joined(self)
 
     def _result(self, number: int, body: bytes) -> None:
+        result = Result(*frames.split_result(body))  # before the call is taken off: what cannot be read ends the process
         call = self._over(number)
         if call is not None:
-            call.end(Ended(Result(*frames.split_result(body)), 1))
+            call.end(Ended(result, 1))
 
     def _chunk(self, number: int, body: bytes) -> None:
         call = self.calls.get(number)
@@ -329,9 +330,9 @@ class WorkerConnection(asyncio.Protocol):
             call.listener.chunk(index, result)
 
     def _error(self, number: int, body: bytes) -> None:
+        failure = _decode_error(body)
         call = self._over(number)
         if call is not None:
-            failure = _decode_error(body)
             cause = "unserialisable" if failure.type == "ResultNotSerializable" else "handler-error"
             call.end(Failed(failure=failure, cause=cause, published=call.published))
 
