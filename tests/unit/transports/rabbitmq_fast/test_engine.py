@@ -406,6 +406,17 @@ class TestClosedMidway:
             await scene.engine.subscribe("q", "a", lambda *_: None, lambda: None)
         assert "no answer" in await scene.lost()
 
+    async def test_the_buffers_of_a_life_end_with_it(self, broker: FakeBroker) -> None:
+        engine = await connect(broker.address(), lambda _: None)
+        assert isinstance(engine, FastEngine)
+        readers = [connection._reader for connection in (engine._publishing, engine._consuming)]
+        assert all(len(reader._data) > 200_000 for reader in readers)
+
+        broker.peer("publish").close()
+        await engine.close()
+
+        assert [len(reader._data) for reader in readers] == [0, 0]
+
 
 class TestBlocked:
     async def test_blocked_it_refuses_what_the_broker_has_not_got_and_later_goes_on(
@@ -524,6 +535,19 @@ class TestSubscription:
         assert [(ack.delivery_tag, ack.multiple) for ack in peer.of(commands.Basic.Ack)] == [(3, True)]
         assert [(nack.delivery_tag, nack.requeue) for nack in peer.of(commands.Basic.Nack)] == [(4, True)]
         assert peer.of(commands.Basic.Qos)[0].prefetch_count == 5
+
+    async def test_what_was_settled_goes_out_before_the_goodbye(
+        self, scene: Scene, subscription: FastSubscription, inbox: Any
+    ) -> None:
+        peer = scene.consume_peer
+        peer.deliver(1, b"1")
+        await self.until(inbox, lambda: inbox.arrived)
+
+        subscription.ack(1)
+        await scene.engine.close()
+
+        names = [frame.name for _, frame in peer.received if isinstance(frame, base.Frame)]
+        assert names[-2:] == ["Basic.Ack", "Connection.Close"]
 
     async def test_an_error_of_ours_costs_one_message_only(
         self, scene: Scene, subscription: FastSubscription, inbox: Any, caplog: pytest.LogCaptureFixture

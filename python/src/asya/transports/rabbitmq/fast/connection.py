@@ -98,6 +98,9 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         """See `asyncio.BaseProtocol`."""
         self.fail(str(exc) if exc is not None and str(exc) else "the connection was lost")
+        # Not left to the garbage collector, which would find the buffers of many lives before it runs.
+        self._reader.release()
+        self._channels.clear()
         if not self._gone.done():
             self._gone.set_result(None)
 
@@ -164,6 +167,8 @@ class Connection(asyncio.BufferedProtocol):
     async def close(self) -> None:
         """Send what is to be sent, say goodbye, and end. Idempotent; bounded in time: who blocks us reads nothing."""
         if self._ended is None:
+            # What is asked for late in a turn would come after the goodbye.
+            self.flush()
             with contextlib.suppress(ClosedError, TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await self.calls.ask(commands.Connection.Close(200, "goodbye", 0, 0), commands.Connection.CloseOk)

@@ -110,6 +110,11 @@ class Reader:
         """Drop what has come of a message on a channel that is closed."""
         self._contents.pop(number, None)
 
+    def release(self) -> None:
+        """Give the buffer back; nothing more comes."""
+        self._data, self._view = bytearray(), memoryview(b"")
+        self._contents.clear()
+
     def _read(self) -> None:
         data, end = self._data, self._tail
         unpack, largest = _FRAME.unpack_from, self._largest
@@ -175,7 +180,8 @@ class Reader:
                         headers = properties.headers(self._view[after + 19 : begin - 1].tobytes())
                     body = self._view[begin + 7 : finish - 1].tobytes()
                     self._head = finish
-                    self._channel(number).delivered(tag, body, redelivered & 1 == 1, headers)
+                    channel = self._channels.get(number) or self._channel(number)
+                    channel.delivered(tag, body, redelivered & 1 == 1, headers)
                     return finish
         self._begin(number, _Content(tag, redelivered & 1 == 1))
         return after
