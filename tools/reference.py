@@ -13,6 +13,7 @@ from pathlib import Path
 
 from reference_actor import actor_page
 from reference_envelope import envelope_page_problems, envelope_schema
+from reference_metrics import metrics_page
 from reference_settings import errors_page, settings_page
 
 from asya.api.schema import document_schema
@@ -50,6 +51,7 @@ def generated() -> dict[str, str]:
         "asyncactor.schema.json": _json(document_schema()),
         "settings.md": settings_page(),
         "errors.md": errors_page(),
+        "metrics.md": metrics_page(),
         "envelope.schema.json": _json(envelope_schema()),
     }
 

@@ -87,7 +87,7 @@ def _default(value: Any, variable: Variable) -> str:  # noqa: ANN401  a field of
     """Write a default the way it would be written in the environment: so that reading it gives the same again."""
     if value is None or value == ():
         return "none"
-    texts = [str(value).lower() if isinstance(value, bool) else str(value)]
+    texts = [str(value).lower() if isinstance(value, bool) else str(value), "{}"]
     if isinstance(value, tuple):
         texts.append(",".join(value))
     elif isinstance(value, int | float):

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import pytest
 from tests.support.mesh import Mesh, sqlite
-from tests.support.otel import Collector, CollectorUnavailableError, Span, collector, program
+from tests.support.otel import Collector, Span
 
 from asya.settings import load
 from asya.transports import Outgoing, QueueSpec, Transport, open_transport
@@ -69,18 +67,6 @@ RETRY = {
         [{"errors": ["MemoryError"], "policy": "again"}, {"errors": ["KeyError"], "policy": "mend"}]
     ),
 }
-
-
-@pytest.fixture
-def receiver(tmp_path: Path) -> Iterator[Collector]:
-    try:
-        program(os.environ)
-    except CollectorUnavailableError as error:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(str(error))
-    with collector(tmp_path / "collector", os.environ) as running:
-        yield running
 
 
 @asynccontextmanager

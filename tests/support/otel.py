@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.rabbitmq import free_port
+
 SOURCE = Path(__file__).with_name("collector")
 BUILD_SECONDS, START_SECONDS, STOP_SECONDS = 900.0, 30.0, 15.0
 _KINDS = {0: "", 1: "internal", 2: "server", 3: "client", 4: "producer", 5: "consumer"}
@@ -112,7 +114,7 @@ def program(environ: Mapping[str, str]) -> Path:
 def collector(folder: Path, environ: Mapping[str, str]) -> Iterator[Collector]:
     """Run a collector that writes into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    grpc, http = _free_port(), _free_port()
+    grpc, http = free_port(), free_port()
     file, log = folder / "spans.jsonl", folder / "collector.log"
     config = folder / "collector.yaml"
     config.write_text(json.dumps(_config(grpc, http, file)))  # JSON is YAML
@@ -154,13 +156,6 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
             time.sleep(0.05)
         else:
             return
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number: int = free.getsockname()[1]
-        return number
 
 
 def _spans(exported: dict[str, Any]) -> Iterator[Span]:
