@@ -33,7 +33,7 @@ def test_the_setting_offers_no_engine_that_is_not_there() -> None:
         load(RabbitmqSettings, {"ASYA_RABBITMQ_ENGINE": "none such"})
 
 
-def test_the_own_engine_loads_no_library_for_amqp_beside_the_codec_and_no_tls() -> None:
+def test_the_own_engine_loads_no_library_for_amqp_beside_the_codec_no_http_and_no_tls() -> None:
     # asyncio and uvloop import ssl where they can. Made impossible here, it shows that nothing of ours needs it.
     script = """
 import sys
@@ -42,8 +42,23 @@ from asya.settings import load
 from asya.transports.registry import open_transport
 from asya.transports.settings import TransportSettings
 open_transport(load(TransportSettings, {"ASYA_NAMESPACE": "ns", "ASYA_RABBITMQ_ENGINE": "fast"}))
-print(*sorted({"aiormq", "aio_pika", "yarl", "pamqp.frame"} & set(sys.modules)))
+print(*sorted({"aiormq", "aio_pika", "yarl", "http.client", "pamqp.frame"} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30)
 
     assert done.stdout.split() == ["pamqp.frame"]
+
+
+def test_a_sidecar_on_the_own_engine_loads_no_other_client() -> None:
+    script = """
+import sys
+import asya_sidecar.main
+from asya.settings import load
+from asya.transports.registry import open_transport
+from asya.transports.settings import TransportSettings
+open_transport(load(TransportSettings, {"ASYA_NAMESPACE": "ns"}))
+print(*sorted({"aiormq", "aio_pika", "yarl", "asya.transports.rabbitmq.fast"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30)
+
+    assert done.stdout.split() == ["asya.transports.rabbitmq.fast"]

@@ -12,13 +12,13 @@ from asya.transports.base import Depth, QueueSpec
 from asya.transports.naming import QueueNames
 from asya.transports.rabbitmq.address import Address
 from asya.transports.rabbitmq.ladder import Ladder
-from asya.transports.rabbitmq.management import Management
 from asya.transports.rabbitmq.topology import Broker, Declaration, actor_topology, is_actor, ladder_topology
 from asya.transports.settings import RabbitmqSettings
 
 if TYPE_CHECKING:
     from asya.transports.rabbitmq.admin import Admin
-
+    from asya.transports.rabbitmq.management import Management
+    
 log = logging.getLogger(__name__)
 DECLARE_ATTEMPTS = 3
 
@@ -36,7 +36,7 @@ class Control:
     ) -> None:
         self._names, self._exchange, self._ladder, self._settings = names, exchange, ladder, settings
         self._addresses = addresses
-        self._management = Management(settings.management_url, addresses[0]) if settings.management_url else None
+        self._management = _management(settings.management_url, addresses[0]) if settings.management_url else None
         self._admin: Admin | None = None
         self._lock = asyncio.Lock()
 
@@ -140,3 +140,10 @@ class Control:
             else:
                 return self._admin
         raise ConnectionLostError("; ".join(problems))
+
+
+def _management(url: str, address: Address) -> Management:
+    # An HTTP client, which only those load who count by it.
+    from asya.transports.rabbitmq.management import Management  # noqa: PLC0415
+
+    return Management(url, address)
