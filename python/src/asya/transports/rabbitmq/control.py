@@ -18,7 +18,7 @@ from asya.transports.settings import RabbitmqSettings
 if TYPE_CHECKING:
     from asya.transports.rabbitmq.admin import Admin
     from asya.transports.rabbitmq.management import Management
-    
+
 log = logging.getLogger(__name__)
 DECLARE_ATTEMPTS = 3
 
