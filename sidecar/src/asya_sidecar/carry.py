@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from asya.errors import (
     ConnectionLostError,
@@ -49,6 +50,8 @@ class Carrier:
         self._block = block
         self._gate = gate
         self._blocked: dict[str, int] = {}
+        self._lines: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """One for each full queue, kept by those who stand in it."""
 
     def outgoing(self, send: Send) -> Outgoing:
         """Return the message of one send."""
@@ -65,6 +68,14 @@ class Carrier:
         then be dead-lettered.
         """
         patience = _Patience(self._destination_wait)
+        try:
+            return await self._publish_again(received, send, error, patience)
+        finally:
+            patience.leave()
+
+    async def _publish_again(
+        self, received: Envelope, send: Send, error: TransportError, patience: _Patience
+    ) -> Sequence[Outgoing] | None:
         sends: Sequence[Send] = (send,)
         while True:
             sends, settle = await self._way_out(received, sends, error, patience)
@@ -92,6 +103,19 @@ class Carrier:
         lost: the broker delivers it again).
         """
         patience = _Patience(self._destination_wait)
+        try:
+            return await self._complete_again(delivery, received, decision, error, patience)
+        finally:
+            patience.leave()
+
+    async def _complete_again(
+        self,
+        delivery: Delivery,
+        received: Envelope,
+        decision: Decision,
+        error: TransportError,
+        patience: _Patience,
+    ) -> Sequence[Outgoing] | None:
         sends, settle = decision.sends, _settlement(decision)
         while True:
             if isinstance(error, LeaseLostError):
@@ -143,6 +167,8 @@ class Carrier:
         settle: Settle = Settle.ACK,
     ) -> tuple[tuple[Send, ...], Settle]:
         """Return what to try next after `error`, having waited where waiting is the way."""
+        if isinstance(error, (TooLargeError, NoDestinationError)):
+            patience.leave()
         if isinstance(error, NoDestinationError) and not patience.over and error.actor != self._actor.sump:
             await patience.pause()
             return tuple(sends), settle
@@ -150,9 +176,14 @@ class Carrier:
             return await self._instead(received, sends, error, patience)
         if not isinstance(error, (RefusedError, ConnectionLostError)):
             log.error("publishing failed and is tried again: %s", error)
-        if isinstance(error, RefusedError) and error.actor not in (None, self._actor.sink, self._actor.sump):
-            self._relax(patience)  # one queue is full: what goes elsewhere need not wait
+        full = error.actor if isinstance(error, RefusedError) else None
+        if full is not None and full not in (self._actor.sink, self._actor.sump):
+            # One queue is full: what goes elsewhere need not wait.
+            self._relax(patience)
+            if await patience.stand(self._lines.setdefault(full, asyncio.Lock())):
+                return tuple(sends), settle
         else:
+            patience.leave()
             self._wait_for(patience, "the broker does not take messages")
         await patience.pause()
         return tuple(sends), settle
@@ -207,6 +238,7 @@ class _Patience:
     def __init__(self, limit: float) -> None:
         self._until = time.monotonic() + limit
         self._pause = FIRST_PAUSE
+        self._line: asyncio.Lock | None = None
         self.reason = ""
 
     @property
@@ -216,6 +248,24 @@ class _Patience:
     @property
     def left(self) -> float:
         return max(self._until - time.monotonic(), 0.0)
+
+    async def stand(self, line: asyncio.Lock) -> bool:
+        """Wait in line for a queue that is full, so that it is not all who try again; False when we are first already.
+
+        Whoever comes to its head may try at once: the one before has just succeeded, or there was none.
+        """
+        if self._line is line:
+            return False
+        self.leave()
+        await line.acquire()
+        self._line = line
+        return True
+
+    def leave(self) -> None:
+        """Let the next one try."""
+        line, self._line = self._line, None
+        if line is not None:
+            line.release()
 
     async def pause(self) -> None:
         await asyncio.sleep(self._pause * random.uniform(0.8, 1.2))  # noqa: S311  spreads retries, no secret

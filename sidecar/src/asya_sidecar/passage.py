@@ -305,6 +305,7 @@ class Passage:
             if self._observer is not None:
                 self._observer.parked(hop, error)
             self._park(hop)
+            hop.messages = ()  # made anew for each further try, rather than held twice
         else:
             self._trouble(hop, error)
 

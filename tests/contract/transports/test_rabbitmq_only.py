@@ -407,6 +407,27 @@ class TestSettling:
 
         assert sorted(int(delivery.body) for delivery in inbox.all) == list(range(12))
 
+    async def test_a_credit_that_changes_often_does_not_empty_the_queue_into_memory(
+        self, rabbitmq_url: str, connect: Open
+    ) -> None:
+        transport = await connect(rabbitmq_url, "a", namespace="often")
+        await transport.publish([Outgoing("a", b"%d" % number) for number in range(300)])
+        inbox = Inbox()
+        consumer = await transport.consume("a", 5, inbox)
+        held = [await inbox.next() for _ in range(5)]
+        for credit in range(6, 16):
+            consumer.set_credit(credit)
+            held.append(await inbox.next())
+        for credit in (14, 15) * 10:
+            consumer.set_credit(credit)
+            await asyncio.sleep(0.01)
+        assert len(inbox.all) == 15
+        assert (await transport.depth(["a"]))["a"].ready >= 300 - 2 * 15
+        for _ in range(300 - 15):
+            await transport.complete(held.pop(0))
+            held.append(await inbox.next())
+        assert sorted(int(delivery.body) for delivery in inbox.all) == list(range(300))
+
     async def test_paused_it_takes_nothing_and_keeps_nothing_unseen(self, rabbitmq_url: str, connect: Open) -> None:
         transport = await connect(rabbitmq_url, "a", namespace="paused")
         inbox, other = Inbox(), Inbox()

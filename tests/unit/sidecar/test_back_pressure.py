@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from tests.unit.sidecar.conftest import NAMES, Bench
@@ -35,6 +36,30 @@ async def test_messages_for_a_full_queue_are_held_up_to_a_number(bench: Bench) -
     assert await bench.counts() == (300 - held, held, 0, 0)
     bench.broker.fill(NAMES.queue("b"), False)
     assert len({envelope.id for envelope in await bench.arrives("b", 300)}) == 300
+    await bench.until(lambda: not bench.loop.held)
+    assert await bench.counts() == SETTLED
+
+
+async def test_a_full_queue_is_tried_by_one_message_at_a_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    await bench.start(ASYA_PREFETCH="10")
+    await bench.handler(ECHO)
+    bench.broker.fill(NAMES.queue("b"))
+    for index in range(50):
+        await bench.send({"n": index})
+    await bench.until(lambda: bench.loop.waiting == 50)
+    tried = 0
+    complete = bench.transport.complete
+
+    def counted(*args: Any) -> asyncio.Future[None]:
+        nonlocal tried
+        tried += 1
+        return complete(*args)
+
+    monkeypatch.setattr(bench.transport, "complete", counted)
+    await asyncio.sleep(1.0)
+    assert 1 <= tried <= 10, "one message's pauses of 0.1, 0.2, 0.4 s, and not fifty messages'"
+    bench.broker.fill(NAMES.queue("b"), False)
+    await bench.arrives("b", 50)
     await bench.until(lambda: not bench.loop.held)
     assert await bench.counts() == SETTLED
 

@@ -65,7 +65,8 @@ class ActorConsumer:
     """One subscription to one queue.
 
     The broker's prefetch is the credit. It holds per start of the consumer, so after stopping and starting again the
-    broker may send more than is allowed together with what is still out; the rest waits here.
+    broker may send more than is allowed together with what is still out; the rest waits here. It is not started again
+    before nothing waits, so however often the credit changes, never more wait than the credit is.
     `detour` may take an arrival that has headers away before anybody sees it, and then settles it itself.
     """
 
@@ -172,7 +173,7 @@ class ActorConsumer:
             if prefetch and wanted != prefetch:
                 await subscription.stop()
                 prefetch = 0
-            if wanted and not prefetch:
+            if wanted and not prefetch and not self._waiting:
                 await subscription.start(wanted)
                 prefetch = wanted
             if not self._started.done():
@@ -203,6 +204,8 @@ class ActorConsumer:
             delivery = self._waiting.popleft()
             self._out.add(delivery.token)
             self._on_delivery(delivery)
+        if not self._waiting:
+            self._changed.set()
 
     def _give_back_waiting(self) -> None:
         while self._waiting:
