@@ -49,6 +49,11 @@ bench: setup ## Measure, beside four frameworks and two bare loops, into build/b
 	@$$(tools/find-python) tools/environment.py bench
 	@$(PY) -m benchmarks $(if $(QUICK),--quick)
 
+.PHONY: torture
+torture: setup ## Break everything while messages flow, and count them; LONG=1 ROW= TRANSPORT= ENGINE= choose
+	@ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-$$([ "$$(id -u)" = 0 ] && echo 1 || echo 0)} $(PY) -m tests.torture \
+	  $(if $(LONG),--long --keep) $(foreach row,$(ROW),--row '$(row)') $(if $(TRANSPORT),--transport $(TRANSPORT)) $(if $(ENGINE),--engine $(ENGINE))
+
 .PHONY: format
 format: setup ## Let ruff rewrite what it can
 	.venv/bin/ruff check --fix --quiet
