@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -175,6 +176,9 @@ def main() -> int:
             parser.error("--rounds must be at least 1")
         scale = replace(scale, rounds=args.rounds)
     console = Console()
+    # Whoever stops it, workers and broker are ended in order; a job in a shell's background does not even hear Ctrl-C.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         return uvloop.run(
             run(kinds, scale, args.engine, console if console.is_terminal else Console(width=200), args.page)
