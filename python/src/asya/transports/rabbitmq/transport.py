@@ -105,9 +105,7 @@ class RabbitmqTransport:
             # Published and confirmed by ourselves instead of rejected: a reject loses the message without a word where
             # the queue was declared by others without a dead-letter exchange, and can lose it where the broker's
             # dead-lettering is at-most-once (classic queues; 3.10 without the feature flag stream_queue).
-            key, queue = dead_letter_key(delivery.actor), self._names.dead_letters(delivery.actor)
-            destination = Destination(self._exchange, key, delivery.actor, queue)
-            self._send([Publication(destination, delivery.body)], then)
+            self._send_one(Publication(self._dead_letters(delivery.actor), delivery.body), then)
         elif messages:
             self._publish(messages, then)
         else:
@@ -256,10 +254,18 @@ class RabbitmqTransport:
         return Publication(Destination(exchange, key, message.actor, exchange), message.body, headers)
 
     def _destination(self, actor: str) -> Destination:
-        queue = self._check(actor)
+        return self._keep(Destination(self._exchange, actor, actor, self._check(actor)))
+
+    def _dead_letters(self, actor: str) -> Destination:
+        key = dead_letter_key(actor)  # no name of an actor, so that it is told from the actor's own
+        return self._destinations.get(key) or self._keep(
+            Destination(self._exchange, key, actor, self._names.dead_letters(actor))
+        )
+
+    def _keep(self, destination: Destination) -> Destination:
         if len(self._destinations) >= KNOWN_DESTINATIONS:
             self._destinations.clear()
-        destination = self._destinations[actor] = Destination(self._exchange, actor, actor, queue)
+        self._destinations[destination.key] = destination
         return destination
 
     def _goes_round(self, token: Token, body: bytes, headers: Mapping[str, Any]) -> bool:
