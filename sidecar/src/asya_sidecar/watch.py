@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from asya_sidecar.serve import Address, HttpServer, Route
     from asya_sidecar.tracing.export import Export
     from asya_sidecar.tracing.tracer import HopTracer
+
+log = logging.getLogger("asya.sidecar")
 
 NOT_INSTALLED = "tracing is on, but OpenTelemetry is not installed; install asya-sidecar[otlp-grpc] or [otlp-http]"
 
@@ -43,13 +46,20 @@ class Watch:
             self._trace()
 
     def _trace(self) -> None:
+        where, tracing = self._settings.transport, self._settings.tracing
         try:
-            from asya_sidecar.tracing.export import Export  # noqa: PLC0415  with it comes OpenTelemetry
-            from asya_sidecar.tracing.tracer import HopTracer  # noqa: PLC0415
-        except ImportError:
-            raise SettingsError([NOT_INSTALLED]) from None
-        where = self._settings.transport
-        self._export = Export(self._settings.tracing, self._actor.name, where.namespace)
+            try:
+                from asya_sidecar.tracing.export import Export  # noqa: PLC0415  with it comes OpenTelemetry
+                from asya_sidecar.tracing.tracer import HopTracer  # noqa: PLC0415
+            except ImportError:
+                raise SettingsError([NOT_INSTALLED]) from None
+            self._export = Export(tracing, self._actor.name, where.namespace)
+        except SettingsError as error:
+            if tracing.endpoint_setting is not None:
+                raise
+            # The standard's variables may be there for other programs.
+            log.warning("no traces: %s", "; ".join(error.problems))
+            return
         self.tracer = HopTracer(
             self._export.provider, self._export.ids, self._actor, where.transport, queue_names(where).queue
         )

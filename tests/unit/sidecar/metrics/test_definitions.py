@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from asya_sidecar import decide
 from asya_sidecar.metrics import definitions, outcomes
 
 TABLE = Path(__file__).resolve().parents[3] / "truth-table.yaml"
@@ -39,6 +40,13 @@ def test_every_row_counts_as_something() -> None:
     assert not set(outcomes.ROWS) & outcomes.SETTLES_NOTHING
     assert as_for <= set(outcomes.CAUSES)
     assert set(outcomes.ROWS) <= set(_rows())
+
+
+def test_every_row_that_is_decided_counts_as_something() -> None:
+    source = "".join(path.read_text() for path in Path(decide.__file__).parent.glob("*.py"))
+    decided = set(re.findall(r'row="([a-z-]+)"', source)) | {"unparsable", "no-id", "retry-too-late", "exhausted"}
+    assert len(decided) > 15
+    assert decided <= set(outcomes.ROWS) | outcomes.SETTLES_NOTHING
 
 
 def test_every_value_that_is_used_is_named() -> None:

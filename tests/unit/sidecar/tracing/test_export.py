@@ -61,6 +61,15 @@ def test_an_exporter_that_is_not_installed_is_named(
         Watch(settings, Actor(name="a"))
 
 
+def test_the_standards_variable_alone_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.grpc.trace_exporter", None)
+    settings = load(SidecarSettings, {**BASE, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"})
+    assert Watch(settings, Actor(name="a")).tracer is None
+    assert "asya-sidecar[otlp-grpc]" in caplog.text
+
+
 def test_nothing_is_made_that_was_not_asked_for() -> None:
     watch = Watch(load(SidecarSettings, BASE), Actor(name="a"))
     assert (watch.observer, watch.tracer, watch.registries) == (None, None, None)
