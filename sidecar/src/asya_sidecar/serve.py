@@ -62,6 +62,9 @@ class HttpServer:
                         return
         except (TimeoutError, OSError, h11.ProtocolError):
             return
+        except asyncio.CancelledError:
+            # The process ends during a request. asyncio would log it as an error: it owns this task.
+            return
         finally:
             writer.close()
 
