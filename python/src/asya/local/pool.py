@@ -57,6 +57,11 @@ class Pool:
         return next((replica.reason for replica in self.live if replica.failing), "")
 
     @property
+    def notice(self) -> str:
+        """What people should know of a replica that works, in words: a circuit that is open; mostly empty."""
+        return next((replica.notice for replica in self.live if replica.notice), "")
+
+    @property
     def failing(self) -> bool:
         """Whether no replica works, for a reason that time alone does not heal."""
         return bool(self.live) and all(replica.failing for replica in self.live)
@@ -78,7 +83,7 @@ class Pool:
                 "delayed": depth.delayed,
                 "dead": depth.dead,
             },
-            "reason": self.reason,
+            "reason": self.reason or self.notice,
         }
 
     def look(self, depth: Depth, *, now: float) -> int:

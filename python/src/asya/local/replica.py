@@ -136,6 +136,8 @@ class Replica:
         self.ready = self._was_ready = self.draining = False
         self.reason = ""
         """Why it is not ready, in words; empty while it starts and while it is ready."""
+        self.notice = ""
+        """What people should know although it is ready, in words: a circuit that is open."""
         self._log: BinaryIO = log.open("ab")
         self._show, self._on_change, self._http = on_line, on_change, http
         self._before_drain = before_drain
@@ -211,29 +213,29 @@ class Replica:
 
     async def _probe(self) -> None:
         while not self.draining:
-            ready, reason = await self._look()
-            self._note(ready, reason)
+            self._note(*await self._look())
+            ready = self.ready
             await asyncio.sleep(_READY_PROBE_SECONDS if ready else _PROBE_SECONDS)
 
-    def _note(self, ready: bool, reason: str) -> None:  # noqa: FBT001  a pair that was seen together
-        if not self.draining and (ready, reason) != (self.ready, self.reason):
-            self.ready, self.reason = ready, reason
+    def _note(self, ready: bool, reason: str, notice: str = "") -> None:  # noqa: FBT001  they were seen together
+        if not self.draining and (ready, reason, notice) != (self.ready, self.reason, self.notice):
+            self.ready, self.reason, self.notice = ready, reason, notice
             self._was_ready = self._was_ready or ready
             self._on_change()
 
-    async def _look(self) -> tuple[bool, str]:
+    async def _look(self) -> tuple[bool, str, str]:
         for kept in (self._sidecar, self._runtime):
             if kept.quick_ends >= _QUICK_ENDS:
-                return False, kept.problem
+                return False, kept.problem, ""
         if self._sidecar.child is None:
-            return False, ""
+            return False, "", ""
         try:
             answer = await self._http.get(f"http://127.0.0.1:{self._port}/readyz", timeout=2.0)
             told = answer.json()
             problems = [problem for problem in told["problems"] if problem != told["awaiting"]]
         except (httpx.HTTPError, ValueError, KeyError, TypeError):
-            return False, ""
-        return answer.status_code == httpx.codes.OK, "; ".join(problems)
+            return False, "", ""
+        return answer.status_code == httpx.codes.OK, "; ".join(problems), "; ".join(told["notices"])
 
 
 def _free_port() -> int:
