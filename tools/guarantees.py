@@ -1,4 +1,7 @@
-"""Write `docs/reference/guarantees.md` from `tests/truth-table.yaml`; `--check` fails when the page is out of step."""
+"""Write `docs/reference/guarantees.md` from the truth table and from the failure matrix's kept results.
+
+`--check` fails when the page is out of step with `tests/truth-table.yaml` or `tests/torture/results.json`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import guarantees_failures
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,20 +54,24 @@ SETTLEMENTS = {
 INTRODUCTION = """\
 # Guarantees
 
-<!-- Generated from tests/truth-table.yaml by `make docs`; edit the table, not this page. -->
+<!-- Generated from tests/truth-table.yaml and tests/torture/results.json by `make docs`; edit those, not this page. -->
 
 What becomes of a message, in every situation. Delivery is **at least once**: a message is settled only after the
 broker has confirmed what replaces it, and each delivery is settled exactly once. Between messages there is **no
 order**. Headers, trace context, deadline and creation time survive every row; the payload is unchanged unless a row
 says otherwise.
 
-Each row has an id. The decision code, the tests against every transport and this page are all held against the same
-table, and a test fails for an id without a case. Logs and traces name the row that was taken.
+Each row has an id. The decision code, the tests against every transport, the failures at the end of this page and the
+page itself are all held against the same table, and a test fails for an id without a case. Logs and traces name the row
+that was taken.
 """
 
 
-def render(table: dict[str, Any]) -> str:
-    """Return the page for a table; raises SystemExit for a word in it that this page cannot explain."""
+def render(table: dict[str, Any], results: list[dict[str, Any]]) -> str:
+    """Return the page for a table and the kept results of the failure matrix.
+
+    Raises SystemExit for a word in them that this page cannot explain.
+    """
     missing = set(GROUPS) ^ {name for name, value in table.items() if isinstance(value, list) and name not in _LISTS}
     if missing:
         raise SystemExit(f"{TABLE.name}: groups without a heading here, or headings without a group: {sorted(missing)}")
@@ -74,6 +82,7 @@ def render(table: dict[str, Any]) -> str:
         parts.append("| id | situation | the message goes to | the delivery is | what your message looks like then |\n")
         parts.append("|---|---|---|---|---|\n")
         parts += [_row(row) for row in table[name]]
+    parts.append(guarantees_failures.section(results))
     return "".join(parts)
 
 
@@ -112,14 +121,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Write docs/reference/guarantees.md from the truth table.")
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when the page is out of step")
     arguments = parser.parse_args()
-    page = render(yaml.safe_load(TABLE.read_text()))
+    page = render(yaml.safe_load(TABLE.read_text()), guarantees_failures.load())
     if not arguments.check:
         PAGE.write_text(page)
         return 0
     if not PAGE.exists() or PAGE.read_text() != page:
-        print("docs/reference/guarantees.md is out of step with tests/truth-table.yaml; run `make docs`")
+        print("docs/reference/guarantees.md is out of step with the truth table or the kept results; run `make docs`")
         return 1
-    print("guarantees.md in step with the truth table")
+    print("guarantees.md in step with the truth table and the kept results")
     return 0
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from tests.support.rabbitmq import ensure_installed
 from tests.torture.matrix import ROWS
@@ -20,6 +21,10 @@ from tests.torture.table import line, table
 
 OUT = Path("build/torture/results.json")
 KEPT = Path(__file__).with_name("results.json")
+KEPT_FIELDS = (
+    "row", "what", "transport", "engine", "row_ids", "sent", "delivered", "duplicated", "lost", "bound",
+    "called_twice", "call_bound", "failures", "ok", "skipped", "note",
+)  # fmt: skip
 
 
 def arguments() -> argparse.Namespace:
@@ -29,6 +34,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--row", action="append", default=[], metavar="NAME", help="only this row; * and ? stand in")
     parser.add_argument("--transport", choices=BOTH, action="append", help="only this transport")
     parser.add_argument("--engine", choices=ENGINES, action="append", help="only this engine of RabbitMQ")
+    parser.add_argument(
+        "--keep", action="store_true", help=f"keep the results for the page of guarantees ({KEPT.name})"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="rows at a time")
     return parser.parse_args()
 
@@ -62,19 +70,23 @@ def main() -> int:
 
     results = asyncio.run(run_all(jobs, size, given.jobs, ended))
     print(table(results))
-    write(OUT, results)
-    whole = given.long and len(jobs) == len(choose(ROWS, BOTH, ENGINES, everything=True))
-    if whole:
-        write(KEPT, results)
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    OUT.write_text(json.dumps([result.as_json() for result in results], indent=1) + "\n")
+    if given.keep:
+        keep(results)
     failed = [result for result in results if not result.ok and not result.skipped]
     print(f"{len(results) - len(failed)} of {len(results)} rows hold, {time.monotonic() - began:.0f} s; {OUT}")
     return 1 if failed else 0
 
 
-def write(path: Path, results: Sequence[Result]) -> None:
-    """Write results as JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps([result.as_json() for result in results], indent=1) + "\n")
+def keep(results: Sequence[Result]) -> None:
+    """Put results in the place of those of the same rows that were kept before; what is no row any more goes."""
+    places = [(job.row.name, job.transport, job.engine) for job in choose(ROWS, BOTH, ENGINES, everything=True)]
+    known: list[dict[str, Any]] = json.loads(KEPT.read_text()) if KEPT.exists() else []
+    known += [result.as_json() for result in results]
+    latest = {(each["row"], each["transport"], each["engine"]): each for each in known}
+    lines = [json.dumps({name: latest[place][name] for name in KEPT_FIELDS}) for place in places if place in latest]
+    KEPT.write_text("[\n" + ",\n".join(lines) + "\n]\n")
 
 
 if __name__ == "__main__":

@@ -1,48 +1,18 @@
-"""Who holds a message: leases, several sidecars, messages that come twice, stops, clocks and disks."""
+"""Who takes a message, and what if nobody does: several sidecars, copies, stops, poison, ends that are missing."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 from tests.support.mesh import Pod
-from tests.torture.model import SQLITE, Ends, Row, UnavailableError
-from tests.torture.scene import ACTORS, FIRST, IN_FLIGHT, SECOND, SINK, SUMP, Scene
+from tests.torture.model import SQLITE, Ends, Row
+from tests.torture.scene import ACTORS, FIRST, SECOND, SINK, SUMP, Scene
 
 from asya.transports import QueueSpec
 
 LIMIT = 3
 """Deliveries without settlement; fewer than the default, because each costs a start of a sidecar."""
-DISK_BYTES = 12 << 20
-HOUR = 3600.0
-
-
-async def lease_expiry(scene: Scene) -> Ends:
-    """A sidecar's loop stands still for longer than its lease, another one goes on with what it held.
-
-    Not by SIGSTOP: a process that is stopped within its transaction keeps SQLite's lock, and everybody waits for it.
-    """
-    await scene.prepare()
-    scene.pod(FIRST, who="stopped")
-    scene.pod(FIRST)
-
-    async def stand_still() -> None:
-        await scene.happened(lambda: _nothing_held(scene, FIRST), "the leases have run out and others went on")
-
-    scene.control.plan("before-call", "stopped", stand_still, 1)
-    await scene.flow()
-    if sum(scene.calls().values()) == len(scene.calls()):
-        raise AssertionError("nothing was called again, so no lease ran out while its holder stood still")
-    return Ends(0, IN_FLIGHT)
-
-
-async def _nothing_held(scene: Scene, actor: str) -> bool:
-    depth = (await scene.depths()).get(actor)
-    return depth is not None and (depth.ready, depth.in_flight) == (0, 0)
 
 
 async def two_sidecars(scene: Scene) -> Ends:
@@ -154,77 +124,7 @@ async def _keeps(scene: Scene) -> bool:
     return later.backlog == scene.total
 
 
-async def full_disk(scene: Scene) -> Ends:
-    """The disk under the database fills up in the middle of the flow, and later has room again."""
-    disk = scene.on(_small_disk(scene.folder / "disk"))
-    scene.database = disk / "queue.sqlite"
-    ballast = disk / "ballast"
-
-    async def fill() -> None:
-        await asyncio.to_thread(_fill, ballast)
-        scene.soon(make_room())
-
-    async def make_room() -> None:
-        try:
-            await scene.happened(lambda: "disk is full" in scene.mesh.tails(), "a sidecar is told that it is full")
-        finally:
-            ballast.unlink()
-
-    scene.control.plan("during-call", SECOND, fill, 1)
-    await scene.flow()
-    return Ends(0, 2 * IN_FLIGHT, note="a tmpfs of its own")
-
-
-@contextmanager
-def _small_disk(folder: Path) -> Iterator[Path]:
-    folder.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise UnavailableError(f"no small disk can be mounted here: {done.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def _fill(path: Path) -> None:
-    with path.open("wb", buffering=0) as file:
-        size = 1 << 20
-        while size >= 512:
-            try:
-                file.write(b"\0" * size)
-            except OSError:
-                size //= 2
-
-
-async def clock_jump(scene: Scene) -> Ends:
-    """The machine's clock is set an hour ahead, and back again later."""
-    # A message that the clock has hidden does not come by waiting longer.
-    scene.seconds = min(scene.seconds, 20.0 + scene.total / 100)
-    clock = scene.folder / "clock"
-    clock.write_text("0")
-    turns = iter([HOUR, 0.0, -HOUR, 0.0])
-    await scene.prepare()
-    for actor in ACTORS:
-        scene.pod(actor, sidecar={"TEST_CLOCK": str(clock)})
-
-    async def jump() -> None:
-        new = clock.with_suffix(".new")
-        new.write_text(str(next(turns)))
-        new.rename(clock)
-
-    scene.control.plan("during-call", FIRST, jump, 4)
-    await scene.flow()
-    return Ends(0, 4 * 2 * IN_FLIGHT)
-
-
 ROWS = [
-    Row("lease-expiry", "a sidecar stands still for longer than its lease", lease_expiry, ("redelivered",), (SQLITE,)),
     Row("two-sidecars", "two sidecars on one queue", two_sidecars, ("result",)),
     Row("duplicate-deliveries", "each message is delivered twice", duplicate_deliveries, ("redelivered",)),
     Row("sigterm", "SIGTERM to sidecar and runtime while functions run", sigterm, ("sigterm",)),
@@ -234,6 +134,4 @@ ROWS = [
     ),
     Row("runtime-away", "the runtime is gone for several seconds", runtime_away, ("runtime-away",)),
     Row("sink-away", "neither x-sink nor x-sump exists for a while", sink_away, ("sink-away", "no-destination")),
-    Row("full-disk", "the disk under the database is full for a while", full_disk, ("broker-refuses",), (SQLITE,)),
-    Row("clock-jump", "the clock jumps ahead by an hour, and back", clock_jump, ("result",)),
 ]  # fmt: skip

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import signal
 from functools import partial
 
 from tests.support.mesh import Pod
+from tests.support.processes import until
 from tests.torture.model import RABBITMQ, SQLITE, Ends, Row
-from tests.torture.scene import ACTORS, FIRST, IN_FLIGHT, SECOND, Scene, kill_worker
+from tests.torture.scene import ACTORS, FIRST, IN_FLIGHT, SECOND, Scene
 
 STEPS = {
     "after-receive": "when a message has been received",
     "before-call": "before the function is called",
     "during-call": "while the function runs",
     "after-result": "when the function has returned",
-    "after-publish": "when the result has been published",
-    "before-confirm": "before the confirmation is read",
+    "after-publish": "when the result has been sent and has not arrived",
+    "before-confirm": "when the broker has the result and its confirmation is not read",
     "before-ack": "before the message is acknowledged",
 }
 WIRE = ("after-publish", "before-confirm", "before-ack")
@@ -35,14 +38,14 @@ async def kill_runtime(scene: Scene, step: str) -> Ends:
         if next(turn) % 2:
             await pod.runtime.kill()
         else:
-            await kill_worker(pod)
+            await _kill_worker(pod)
 
     pods = await _pods(scene, step)
     for pod in pods:
         scene.control.plan(step, pod.actor, partial(kill, pod, itertools.count()), scene.times)
     await scene.flow()
-    # A call that had begun may be begun twice: once more by another worker. Nothing is published twice.
-    return Ends(0, scene.control.done * 2)
+    # Calls that had begun, or whose answers nobody had read yet, are made once more. Nothing is published twice.
+    return Ends(0, scene.control.done * IN_FLIGHT)
 
 
 async def kill_sidecar(scene: Scene, step: str) -> Ends:
@@ -68,14 +71,20 @@ async def kill_broker(scene: Scene, step: str) -> Ends:
 
         async def kill_node() -> None:
             broker = scene.broker
+            await asyncio.gather(*scene.later)  # the last start
             await asyncio.to_thread(broker.kill)
             # Whoever waits at its step goes on while the node comes up.
             scene.soon(asyncio.to_thread(broker.start))
 
         who = FIRST if list(STEPS).index(step) % 2 else SECOND
-        scene.control.plan(step, who, kill_node, 1, cuts=True)
+        scene.control.plan(step, who, kill_node, scene.times // 2, cuts=True)
     await scene.flow()
     return _held_twice(scene, scene.control.done * len(pods))
+
+
+async def _kill_worker(pod: Pod) -> None:
+    await until(lambda: pod.runtime.running and bool(pod.workers()), within=20, what="a worker")
+    os.kill(pod.workers()[0], signal.SIGKILL)
 
 
 async def _pods(scene: Scene, step: str) -> list[Pod]:

@@ -46,7 +46,10 @@ class Frames:
         return found
 
     def step(self, frame: bytes, *, from_client: bool) -> str | None:
-        """Name the step of a hop that `frame` is, if it is one: before it is passed on, or after `after-publish`."""
+        """Name the step of a hop that `frame` is, if it is one.
+
+        A message has been published when its last frame has left its sender; here it is still on its way.
+        """
         if frame.startswith(GREETING):
             return None
         kind, channel, _ = _HEAD.unpack_from(frame)
@@ -130,16 +133,13 @@ class Proxy:
                 ready = bytearray()
                 for frame in frames.feed(data):
                     step = frames.step(frame, from_client=from_client)
-                    if step == "after-publish":
-                        ready += frame
                     if step is not None:
                         writer.write(bytes(ready))
                         await writer.drain()
                         ready.clear()
                         if await self._watch(step):
                             return
-                    if step != "after-publish":
-                        ready += frame
+                    ready += frame
                 writer.write(bytes(ready))
                 await writer.drain()
 

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from tests.torture.account import DEAD, check_broker, settle_up
+from tests.torture.ends import collect, final_depths
 from tests.torture.lane import Lane
-from tests.torture.model import ENGINES, FAST, RABBITMQ, SQLITE, Result, Row, UnavailableError
+from tests.torture.model import ENGINES, FAST, RABBITMQ, SQLITE, Ends, Result, Row, UnavailableError
 from tests.torture.scene import Scene
 
 
@@ -92,11 +93,15 @@ async def run(job: Job, lane: Lane, size: Size) -> Result:
 async def _play(job: Job, lane: Lane, size: Size, result: Result) -> None:
     scene = Scene(lane, job.transport, job.engine, size.messages, size.seconds)
     async with scene:
-        ends = await job.row.story(scene)
-        copies = await scene.collect()
+        try:
+            ends = await job.row.story(scene)
+        except AssertionError as error:
+            result.problems.append(f"{type(error).__name__}: {error}")
+            ends = Ends(0, None)  # what is lost and what is where is still worth knowing
+        copies = await collect(scene)
         result.failures = scene.control.done
         result.called_twice = sum(count - 1 for count in scene.calls().values())
         settle_up(result, scene.messages, copies, ends)
         dead = Counter(copy.place.removeprefix(DEAD) for copy in copies if copy.place.startswith(DEAD))
         dead -= Counter(copy.place.removeprefix(DEAD) for copy in scene.taken)
-        check_broker(result, await scene.final_depths(), dead)
+        check_broker(result, await final_depths(scene), dead)

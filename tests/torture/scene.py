@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -17,7 +16,7 @@ from tests.support import mesh
 from tests.support.mesh import Mesh, Pod
 from tests.support.processes import until
 from tests.support.rabbitmq import Broker
-from tests.torture.account import DEAD, Found, found
+from tests.torture.account import Found
 from tests.torture.control import Control
 from tests.torture.lane import Lane
 from tests.torture.model import RABBITMQ, SQLITE, Message
@@ -25,7 +24,7 @@ from tests.torture.proxy import Proxy
 
 from asya.errors import TransportError
 from asya.settings import load
-from asya.transports import Delivery, Depth, Outgoing, QueueSpec, Transport, open_transport
+from asya.transports import Depth, Outgoing, QueueSpec, Transport, open_transport
 from asya.transports.settings import TransportSettings
 from asya.wire import encode, new_envelope, raw
 
@@ -252,27 +251,6 @@ class Scene:
         """How often each message was given to each handler, by the message's number."""
         return Counter((actor, number) for actor, number, *_ in self.lines() if actor not in ENDS)
 
-    async def collect(self) -> list[Found]:
-        """Take all that lies at the ends, dead letters included."""
-        copies = list(self.taken)
-        if self.records_ends:
-            copies += [Found(name, actor) for actor, name, *_ in self.lines() if actor in ENDS]
-        else:
-            holds = await self.depths()
-            for actor in ENDS:
-                if holds[actor].ready:
-                    copies += [found(actor, body) for body in await self._take(actor)]
-        for actor, depth in (await self.depths()).items():
-            if depth.dead:
-                copies += [found(DEAD + actor, body) for body in await self.transport.dead_letters(actor, depth.dead)]
-        return copies
-
-    async def final_depths(self) -> dict[str, Depth]:
-        """What the queues hold once their numbers have come to rest; the broker counts a moment later."""
-        with suppress(AssertionError):  # the caller compares, and says what is left
-            await until(self._all_empty, within=10, what="", every=0.1)
-        return await self.depths()
-
     def explain(self) -> str:
         """What a row that does not end looks like."""
         stages = Counter(actor for actor, *_ in self.lines())
@@ -315,7 +293,7 @@ class Scene:
         self._check()
         depths = await self.depths()
         working = [depth for actor, depth in depths.items() if actor not in ENDS or self.records_ends]
-        if self.control.outstanding or not depths or not all(_is_empty(depth) for depth in working):
+        if self.control.outstanding or not depths or not all(is_empty(depth) for depth in working):
             return False
         if self.records_ends:
             at_ends = len({name for actor, name, *_ in self.lines() if actor in ENDS})
@@ -328,41 +306,7 @@ class Scene:
     def _expected(self) -> int:
         return sum(message.place is not None for message in self.messages)
 
-    async def _all_empty(self) -> bool:
-        depths = await self.depths()
-        return bool(depths) and all(_is_empty(depth) for depth in depths.values())
 
-    async def _take(self, actor: str) -> list[bytes]:
-        taken: list[bytes] = []
-        waiting: set[asyncio.Future[None]] = set()
-
-        def arrived(delivery: Delivery) -> None:
-            taken.append(delivery.body)
-            done = self.transport.complete(delivery)
-            waiting.add(done)
-            done.add_done_callback(waiting.discard)
-
-        async def empty() -> bool:
-            depth = (await self.depths()).get(actor)
-            return depth is not None and (depth.ready, depth.in_flight) == (0, 0)
-
-        consumer = await self.transport.consume(actor, BATCH, arrived)
-        await until(empty, within=self.seconds, what=f"{actor} is emptied", every=0.1)
-        await asyncio.gather(*waiting)
-        await consumer.close()
-        return taken
-
-
-def _is_empty(depth: Depth) -> bool:
+def is_empty(depth: Depth) -> bool:
+    """Whether nothing is in a queue or on its way back to it; what is unknown counts as something."""
     return (depth.ready, depth.in_flight, depth.delayed) == (0, 0, 0)
-
-
-def now_alive(pod: Pod) -> bool:
-    """Whether the runtime of a pod has a worker."""
-    return pod.runtime.running and bool(pod.workers())
-
-
-async def kill_worker(pod: Pod) -> None:
-    """``kill -9`` the worker that is there."""
-    await until(lambda: now_alive(pod), within=20, what="a worker")
-    os.kill(pod.workers()[0], 9)

@@ -1,0 +1,292 @@
+"""The parts of the failure matrix: what they count, what they see on the wire, and that no situation is left out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.torture.__main__ import KEPT, KEPT_FIELDS
+from tests.torture.account import Found, check_broker, found, settle_up
+from tests.torture.control import Control
+from tests.torture.lane import Lane
+from tests.torture.matrix import ROWS
+from tests.torture.model import AIO_PIKA, BOTH, ENGINES, FAST, RABBITMQ, SQLITE, Ends, Message, Result, Row
+from tests.torture.proxy import Frames, Proxy
+from tests.torture.runner import Job, Size, choose, run
+from tests.torture.scene import Scene
+
+from asya.transports import Depth
+from asya.wire import content_id
+
+TABLE = Path(__file__).parents[1] / "truth-table.yaml"
+IDS = {
+    row["id"]
+    for group in yaml.safe_load(TABLE.read_text()).values()
+    if isinstance(group, list)
+    for row in group
+    if isinstance(row, dict)
+}
+
+
+# -- the matrix
+
+
+def test_every_situation_is_met_by_a_failure() -> None:
+    met = {each for row in ROWS for each in row.ids}
+    assert met == IDS
+
+
+def test_rows_have_names_of_their_own() -> None:
+    assert [name for name, count in Counter(row.name for row in ROWS).items() if count > 1] == []
+
+
+def test_ci_runs_every_row_on_the_fast_engine_and_six_on_the_other() -> None:
+    jobs = choose(ROWS, BOTH, ENGINES, everything=False)
+    where = Counter((job.transport, job.engine) for job in jobs)
+    assert where[SQLITE, None] == sum(SQLITE in row.transports for row in ROWS)
+    assert where[RABBITMQ, FAST] == sum(RABBITMQ in row.transports for row in ROWS)
+    assert where[RABBITMQ, AIO_PIKA] == 6
+    assert len(choose(ROWS, BOTH, ENGINES, everything=True)) == sum(
+        (SQLITE in row.transports) + 2 * (RABBITMQ in row.transports) for row in ROWS
+    )
+
+
+def test_kept_results_are_of_these_rows() -> None:
+    known = {(job.row.name, job.transport, job.engine): job.row for job in choose(ROWS, BOTH, ENGINES, everything=True)}
+    kept = json.loads(KEPT.read_text())
+    assert {name for each in kept for name in each} == set(KEPT_FIELDS)
+    assert {(each["row"], each["transport"], each["engine"]) for each in kept} <= known.keys()
+    for each in kept:
+        row = known[each["row"], each["transport"], each["engine"]]
+        assert (each["what"], each["row_ids"]) == (row.what, list(row.ids))
+    assert {each["row"] for each in kept} == {row.name for row in ROWS}
+
+
+# -- the accounts
+
+
+def judged(*copies: Found, ends: Ends | None = None) -> Result:
+    result = Result("row", "what", SQLITE, None)
+    messages = [Message("a"), Message("b", place="x-sump", phase="failed", reason="TooLarge")]
+    settle_up(result, messages, copies, ends or Ends())
+    return result
+
+
+A, B = Found("a", "x-sink", "succeeded"), Found("b", "x-sump", "failed", "TooLarge")
+
+
+def test_accounts_that_are_right() -> None:
+    result = judged(A, B)
+    assert (result.sent, result.delivered, result.lost, result.duplicated, result.problems) == (2, 2, 0, 0, [])
+
+
+@pytest.mark.parametrize(
+    ("copies", "problem"),
+    [
+        ((A,), "lost: ['b']"),
+        ((A, A, B), "1 duplicates, at most 0"),
+        ((A, B, Found("c", "x-sink", "succeeded")), "nobody sent"),
+        ((A, Found("b", "x-sink", "failed", "TooLarge")), "b is at x-sink as failed"),
+        ((A, Found("b", "x-sump", "failed", "ParseError")), "b is at x-sump as failed, ParseError"),
+        ((Found("a", "dlq:first"), B), "a is at dlq:first"),
+        ((A, Found("a", "dlq:first"), B), "at more than one place"),
+    ],
+)
+def test_accounts_that_are_wrong(copies: tuple[Found, ...], problem: str) -> None:
+    assert any(each.startswith(problem) for each in judged(*copies).problems)
+
+
+def test_duplicates_are_counted_within_their_bound() -> None:
+    result = judged(A, A, A, B, ends=Ends(duplicates=2))
+    assert (result.duplicated, result.problems) == (2, [])
+
+
+@pytest.mark.parametrize("depth", [Depth(1, 0, 0, 0), Depth(0, 1, 0, 0), Depth(0, 0, 1, 0), Depth(0, 0, None, 0)])
+def test_a_queue_that_keeps_something_is_a_problem(depth: Depth) -> None:
+    result = Result("row", "what", SQLITE, None)
+    check_broker(result, {"first": depth}, {})
+    assert result.problems[0].startswith("the queue of first is not empty")
+
+
+def test_dead_letters_that_nobody_expects_are_a_problem() -> None:
+    result = Result("row", "what", SQLITE, None)
+    check_broker(result, {"first": Depth(0, 0, 0, 2)}, {"first": 1})
+    assert result.problems == ["2 dead letters of first, expected 1"]
+
+
+def test_bytes_that_are_no_envelope_are_known_by_their_content() -> None:
+    assert found("dlq:first", b"\xff") == Found(content_id(b"\xff"), "dlq:first")
+
+
+# -- steps
+
+
+@pytest.fixture
+async def control(tmp_path: Path) -> Any:
+    made = Control(tmp_path / "stops", every=2)
+    await made.open()
+    yield made
+    await made.close()
+
+
+async def test_a_step_is_acted_on_as_often_as_planned(control: Control) -> None:
+    acted = []
+
+    async def act() -> None:
+        acted.append(True)
+
+    control.plan("before-ack", "first", act, 2, cuts=True)
+    assert [await control.passes("first", "before-ack") for _ in range(8)] == [False, True, False, True] + [False] * 4
+    assert not await control.passes("second", "before-ack")
+    assert (len(acted), control.done, control.outstanding) == (2, 2, [])
+
+
+async def test_whoever_stops_waits_for_what_happens(control: Control) -> None:
+    gone_on = asyncio.Event()
+
+    async def act() -> None:
+        await asyncio.sleep(0)
+        assert not gone_on.is_set()
+
+    control.plan("during-call", "first", act, 1)
+    reader, writer = await asyncio.open_unix_connection(control.path)
+    writer.write(b"first during-call 1\n")
+    assert await reader.read(1) == b"\n"
+    gone_on.set()
+    writer.close()
+    assert (control.done, control.failure) == (1, None)
+
+
+async def test_what_goes_wrong_at_a_step_is_not_swallowed(control: Control) -> None:
+    async def act() -> None:
+        raise ProcessLookupError
+
+    control.plan("during-call", "first", act, 1)
+    await control.reached("first", "during-call")
+    assert isinstance(control.failure, ProcessLookupError)
+
+
+def frame(kind: int, channel: int, payload: bytes) -> bytes:
+    return struct.pack(">BHL", kind, channel, len(payload)) + payload + b"\xce"
+
+
+PUBLISH = frame(1, 1, struct.pack(">HH", 60, 40) + b"\0\0\0\0\0")
+CONTENT = [frame(2, 1, struct.pack(">HHQH", 60, 0, 6, 0)), frame(3, 1, b"abc"), frame(3, 1, b"def")]
+EMPTY = frame(2, 1, struct.pack(">HHQH", 60, 0, 0, 0))
+ACK = frame(1, 1, struct.pack(">HHQB", 60, 80, 1, 0))
+HEARTBEAT = frame(8, 0, b"")
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_frames_are_cut_wherever_the_bytes_were_split(size: int) -> None:
+    sent = [b"AMQP\0\0\x09\x01", PUBLISH, *CONTENT, HEARTBEAT, ACK]
+    frames, data, cut = Frames(), b"".join(sent), []
+    for start in range(0, len(data), size):
+        cut += frames.feed(data[start : start + size])
+    assert cut == sent
+    steps = [frames.step(each, from_client=True) for each in cut]
+    assert steps == [None, None, None, None, "after-publish", None, "before-ack"]
+
+
+def test_a_message_without_a_body_is_published_with_its_header() -> None:
+    frames = Frames()
+    assert [frames.step(each, from_client=True) for each in (PUBLISH, EMPTY)] == [None, "after-publish"]
+
+
+def test_what_the_broker_acknowledges_is_a_confirmation_and_its_contents_are_no_publishing() -> None:
+    frames = Frames()
+    assert [frames.step(each, from_client=False) for each in (*CONTENT, ACK)] == [None, None, None, "before-confirm"]
+
+
+@pytest.mark.parametrize("cuts", [True, False])
+async def test_the_proxy_holds_a_frame_at_its_step_and_lets_it_by_or_not(*, cuts: bool) -> None:
+    arrived = bytearray()
+    ended = asyncio.Event()
+
+    async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1000):
+            arrived.extend(data)
+        ended.set()
+        writer.close()
+
+    seen = []
+
+    async def watch(step: str) -> bool:
+        seen.append((step, bytes(arrived)))
+        return cuts
+
+    server = await asyncio.start_server(broker, "127.0.0.1", 0)
+    proxy = Proxy(server.sockets[0].getsockname()[1], watch)
+    await proxy.open()
+    _, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+    writer.write(HEARTBEAT + ACK)
+    await writer.drain()
+    if not cuts:
+        writer.write_eof()
+    async with asyncio.timeout(10):
+        await ended.wait()
+    await proxy.close()
+    writer.close()
+    server.close()
+    assert [step for step, _ in seen] == ["before-ack"]
+    assert ACK not in seen[0][1]
+    assert bytes(arrived).endswith(ACK) is not cuts
+
+
+# -- rows, for real and small
+
+SMALL = Size(100, 60.0)
+
+
+async def lose_one(scene: Scene) -> Ends:
+    """What the matrix is there to find: a message that is nowhere."""
+    await scene.prepare()
+    for _ in range(scene.total):
+        scene.add()
+    scene.messages.append(Message("never sent", sent=False))
+    scene.seconds = 3
+    await scene.flow()
+    return Ends()
+
+
+def job(name: str) -> Job:
+    (row,) = [row for row in ROWS if row.name == name]
+    return Job(row, SQLITE, None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["kill-sidecar-before-confirm", "kill-runtime-during-call", "every-kind", "sigterm"])
+async def test_a_row_holds(name: str) -> None:
+    async with Lane() as lane:
+        result = await run(job(name), lane, SMALL)
+    assert result.problems == []
+    assert (result.sent, result.delivered, result.lost) == (100, 100, 0)
+    assert result.failures > 0
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("rabbitmq_installed")
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_a_row_holds_on_rabbitmq(engine: str) -> None:
+    async with Lane() as lane:
+        result = await run(replace(job("kill-broker-before-confirm"), transport=RABBITMQ, engine=engine), lane, SMALL)
+    assert result.problems == []
+    assert (result.delivered, result.failures) == (100, 1)
+
+
+@pytest.mark.slow
+async def test_a_row_that_loses_a_message_fails() -> None:
+    story: Callable[[Scene], Any] = lose_one
+    async with Lane() as lane:
+        result = await run(Job(Row("loss", "a loss", story, ()), SQLITE, None), lane, Size(20, 60.0))
+    assert not result.ok
+    assert "not within 3 s" in result.problems[0]
+    assert (result.sent, result.delivered, result.lost) == (20, 20, 1)
