@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.support.mesh import Mesh, sqlite
+import pytest
+from tests.support.mesh import Mesh, rabbitmq, sqlite
 from tests.support.otel import Collector, Span
 
 from asya.settings import load
@@ -70,10 +71,12 @@ RETRY = {
 
 
 @asynccontextmanager
-async def running(folder: Path, tracing: dict[str, str]) -> AsyncIterator[Transport]:
+async def running(
+    folder: Path, tracing: dict[str, str], settings: dict[str, str] | None = None
+) -> AsyncIterator[Transport]:
     """All actors, each with its own sidecar and runtime; the transport to send with."""
     (folder / "traced.py").write_text(HANDLERS)
-    settings = sqlite(folder / "queue.db")
+    settings = settings or sqlite(folder / "queue.db")
     transport = open_transport(load(TransportSettings, settings))
     await transport.open()
     await transport.declare([QueueSpec(actor) for actor in FUNCTIONS])
@@ -129,8 +132,14 @@ def way(*actors: str, after: str = "") -> str:
     return hop + ("\n" + textwrap.indent(onward, "    ") if onward else "")
 
 
-async def test_each_task_is_one_tree(receiver: Collector, tmp_path: Path) -> None:
-    async with running(tmp_path, {"ASYA_TRACING_ENDPOINT": receiver.grpc}) as transport:
+@pytest.mark.parametrize("engine", ["sqlite", "fast", "aio-pika"])
+async def test_each_task_is_one_tree(
+    receiver: Collector, tmp_path: Path, engine: str, request: pytest.FixtureRequest
+) -> None:
+    settings = None
+    if engine != "sqlite":
+        settings = rabbitmq(request.getfixturevalue("rabbitmq_url"), ASYA_RABBITMQ_ENGINE=engine)
+    async with running(tmp_path, {"ASYA_TRACING_ENDPOINT": receiver.grpc}, settings) as transport:
         await send(transport, ["load", "denoise", "upscale", "gate"], {"pictures": 1})
         await until(receiver, 1)  # every process is there now: the picture shows work, not their start
         task = await send(transport, ["load", "denoise", "upscale", "gate"], {"pictures": 3})
@@ -150,8 +159,8 @@ async def test_each_task_is_one_tree(receiver: Collector, tmp_path: Path) -> Non
     assert outline(spans) == load + textwrap.indent("\n".join(pictures), "    ")
     check_retry(spans, by_id)
     check_failure(spans)
-    check_conventions(spans, by_id)
-    draw(receiver.file, trace, ROOT / "build" / "trace" / "demo.svg")
+    check_conventions(spans, by_id, "sqlite" if settings is None else "rabbitmq")
+    draw(receiver.file, trace, ROOT / "build" / "trace" / ("demo.svg" if settings is None else f"{engine}.svg"))
 
 
 def check_retry(spans: list[Span], by_id: dict[str, Span]) -> None:
@@ -186,7 +195,7 @@ def check_failure(spans: list[Span]) -> None:
     ]
 
 
-def check_conventions(spans: list[Span], by_id: dict[str, Span]) -> None:
+def check_conventions(spans: list[Span], by_id: dict[str, Span], system: str) -> None:
     """Kinds, attributes, parents and times of every span."""
     kinds = {
         "create": "producer", "send": "producer", "receive": "client", "process": "consumer", "settle": "client",
@@ -206,7 +215,7 @@ def check_conventions(spans: list[Span], by_id: dict[str, Span]) -> None:
         assert span.resource["service.namespace"] == "test"
         if span.operation == "call":
             continue
-        assert span.attributes["messaging.system"] == "sqlite"
+        assert span.attributes["messaging.system"] == system
         assert span.attributes["messaging.operation.type"] == span.operation
         assert span.name == f"{span.operation} {span.attributes['messaging.destination.name']}"
         assert span.attributes["messaging.message.id"] == span.attributes["asya.envelope_id"]
