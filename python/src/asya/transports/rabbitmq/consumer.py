@@ -187,10 +187,12 @@ class ActorConsumer:
 
     def _arrived(self, tag: int, body: bytes, redelivered: bool, headers: Mapping[str, Any]) -> None:  # noqa: FBT001
         assert self._subscription is not None  # noqa: S101  it is what calls this
-        token = Token(self._subscription, tag, self)
-        if headers and self._detour(token, body, headers):
-            return
-        delivery = Delivery(body, self.actor, token, _attempts(redelivered, headers))
+        token, attempts = Token(self._subscription, tag, self), 1 + redelivered
+        if headers:
+            if self._detour(token, body, headers):
+                return
+            attempts = _attempts(redelivered, headers)
+        delivery = Delivery(body, self.actor, token, attempts)
         if not self._waiting and len(self._out) < self._credit:
             self._out.add(token)
             self._on_delivery(delivery)
@@ -227,5 +229,5 @@ class ActorConsumer:
 
 def _attempts(redelivered: bool, headers: Mapping[str, Any]) -> int:  # noqa: FBT001
     """Quorum queues count returns in a header; classic ones only say that there was one."""
-    count = headers.get("x-delivery-count") if headers else None
+    count = headers.get("x-delivery-count")
     return count + 1 if isinstance(count, int) else 1 + redelivered

@@ -22,8 +22,11 @@ class Settlements:
 
     def arrived(self, tag: int) -> None:
         """Note a delivery; the broker numbers those of a channel from 1, without gaps."""
-        for number in range(self._last + 1, tag + 1):
-            self._unsettled[number] = None
+        if tag == self._last + 1:
+            self._unsettled[tag] = None
+        else:
+            for number in range(self._last + 1, tag + 1):
+                self._unsettled[number] = None
         self._last = tag
 
     def ack(self, tag: int) -> bool:
