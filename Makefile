@@ -30,6 +30,14 @@ demo: ## Send real pictures through a mesh on this machine and write an HTML rep
 test: setup ## Run all tests, against a real RabbitMQ too (installed by apt when root on Debian)
 	@ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-$$([ "$$(id -u)" = 0 ] && echo 1 || echo 0)} $(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
+.PHONY: simulate
+simulate: setup ## Search histories of crashes for a lost message: SEEDS=n, or SEED=n for one with its story (SHRINK=1)
+	@$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED) $(if $(SHRINK),--shrink),--seeds $(or $(SEEDS),2000)) $(if $(PLANT),--plant $(PLANT))
+
+.PHONY: fuzz
+fuzz: setup ## Feed mutated envelopes, frames and headers to whatever reads them: EXAMPLES=n (default 100000)
+	@$(PY) -m tests.fuzz --examples $(or $(EXAMPLES),100000)
+
 .PHONY: check
 check: setup ## Lint, types, layers, locks, docs, generated pages: everything without a broker
 	.venv/bin/ruff check
