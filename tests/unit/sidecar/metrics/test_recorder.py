@@ -165,6 +165,11 @@ def test_rare_events() -> None:
     recorder.lease_extended()
     recorder.lease_lost()
     recorder.reconnected()
+    recorder.circuit("embed", "closed")
+    for state in ("open", "half-open", "open"):
+        recorder.circuit("store", state)
+    recorder.limited(0.25, "embed")
+    recorder.limited(0.5, "embed")
     recorder.published(Outgoing("store", b"12345"))
     hop = passed(attempts=2)
     recorder.passed(hop)
@@ -174,6 +179,9 @@ def test_rare_events() -> None:
     queue = "asya_test_embed"
     assert found["lease_extensions_total", queue] == 1
     assert found["leases_lost_total", queue] == 1
+    assert (found["circuit_state", "embed"], found["circuit_opened_total", "embed"]) == (0, 0)
+    assert (found["circuit_state", "store"], found["circuit_opened_total", "store"]) == (2, 2)
+    assert found["rate_limited_seconds_total", "embed"] == 0.75
     assert found["reconnects_total", "sqlite"] == 1
     assert found["messages_redelivered_total", queue] == 1
     assert found["messages_sent_total", "asya_test_store", "routing"] == 2
