@@ -70,7 +70,11 @@ class Watch:
         return None if self.observer is None else self.observer.registries
 
     async def open(self, loop: Loop, *, awaited: Callable[[], str]) -> None:
-        """Serve the pages; `awaited` says which problem is only start-up."""
+        """Serve the pages; `awaited` says which problem is only start-up.
+
+        Raises:
+            SettingsError: An address cannot be listened on.
+        """
         pages = self._pages(loop, awaited)
         if not pages:
             return
@@ -78,7 +82,12 @@ class Watch:
 
         for address, routes in pages.items():
             server = HttpServer(address, routes)
-            await server.open()
+            try:
+                await server.open()
+            except OSError as error:
+                names = " and ".join(sorted(routes))
+                where = f"{address[0]}:{address[1]}"
+                raise SettingsError([f"{names} cannot be served on {where}: {error.strerror}"]) from None
             self._servers.append(server)
 
     async def close(self) -> None:

@@ -157,6 +157,9 @@ class Recorder:
         if decision.failure is not None:
             kind = CAUSES.get(decision.cause, "execution_error")
             tally.errors[kind] = tally.errors.get(kind, 0) + 1
+            if decision.row == "retry-too-late" and _by_deadline(decision):
+                tally.rows["retry-too-late"].count -= 1
+                tally.rows["deadline-over"].count += 1
             if decision.row == "handler-error":
                 tally.retries[kind] = tally.retries.get(kind, 0) + 1
                 tally.retry_delay.observe(decision.sends[0].delay)
@@ -194,3 +197,9 @@ class Recorder:
         if len(text) == STAMP and text.endswith("Z") and text[19] == ".":
             self._stamp, self._second = text[:19], float(int(seconds))
         return seconds
+
+
+def _by_deadline(decision: Decision) -> bool:
+    """Tell whether the task's deadline, and not its policy, forbade another attempt."""
+    status = decision.sends[0].envelope.status if decision.sends else None
+    return status is not None and status.reason == "Timeout"

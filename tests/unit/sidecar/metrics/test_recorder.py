@@ -85,6 +85,16 @@ def test_giving_up_is_a_failure_and_no_retry() -> None:
     assert nonzero(recorder, "retries_total") == {}
 
 
+def test_a_retry_that_would_come_after_the_deadline_is_a_timeout() -> None:
+    recorder = Recorder(RETRYING)
+    now = time.time()
+    status = Status(created_at=stamp(now), updated_at=stamp(now), deadline_at=stamp(now + 1))
+    recorder.passed(passed(failed(), actor=RETRYING, status=status))
+    queue = "asya_test_embed"
+    assert nonzero(recorder, "messages_processed_total") == {(queue, "sla_expired"): 1}
+    assert nonzero(recorder, "messages_failed_total") == {(queue, "sla_timeout"): 1}
+
+
 @pytest.mark.parametrize(
     ("outcome", "status"),
     [(Ended(), "empty_response"), (Canceled(), "canceled")],
