@@ -62,14 +62,17 @@ class HopTracer:
         around = _around(parent)
         former = context.previous(came)
         link = [] if former is None else [Link(former, {"asya.link": "previous attempt"})]
-        received = self._start("receive", self._queue, around, SpanKind.CLIENT, hop.received + offset, hop)
-        received.end(int(hop.began_at * 1e9))
         process = self._start("process", self._queue, around, SpanKind.CONSUMER, hop.began_at, hop, link)
         hop.trace = Trace(process, offset)
+        if process.is_recording():
+            received = self._start("receive", self._queue, around, SpanKind.CLIENT, hop.received + offset, hop)
+            received.end(int(hop.began_at * 1e9))
 
     def headers(self, hop: Hop) -> dict[str, Raw]:
         """See `observe.Tracer.headers`."""
         trace: Trace = hop.trace
+        if not trace.process.is_recording():
+            return context.write(hop.envelope.headers, trace.process.get_span_context())
         trace.call = self._tracer.start_span(
             f"call {self._actor.name}",
             set_span_in_context(trace.process, Context()),
@@ -81,18 +84,8 @@ class HopTracer:
     def stamp(self, hop: Hop, send: Send) -> Send:
         """See `observe.Tracer.stamp`."""
         trace: Trace = hop.trace
-        queue = self._queue_of(send.actor)
         again = _is_again(hop, send)
-        row = "handler-error" if again else "exhausted-route" if _is_exhausted(send) else "result"
-        joined = [Link(each, {"asya.link": "joined"}) for each in context.links(send.envelope.headers)]
-        span = self._tracer.start_span(
-            f"send {queue}",
-            set_span_in_context(trace.process, Context()),
-            SpanKind.PRODUCER,
-            self._describe.sent(send, queue, message_type(row, send.actor, self._actor)),
-            joined,
-        )
-        trace.sends.append(span)
+        span = self._send(trace, send, again=again) if trace.process.is_recording() else trace.process
         stamped = context.write(send.envelope.headers, span.get_span_context())
         stamped.pop(headers.TRACE_LINKS, None)
         if again:
@@ -104,6 +97,9 @@ class HopTracer:
     def end(self, hop: Hop) -> None:
         """See `observe.Tracer.end`."""
         trace: Trace = hop.trace
+        hop.trace = None
+        if not trace.process.is_recording():
+            return
         over = trace.at(hop.settled or time.perf_counter())
         if trace.call is not None:
             trace.call.end(trace.at(hop.answered) if hop.answered else over)
@@ -120,9 +116,22 @@ class HopTracer:
             settle.set_attribute("asya.settlement", _settlement(hop))
             settle.end(over)
         trace.process.end(over)
-        hop.trace = None
 
     # -- parts
+
+    def _send(self, trace: Trace, send: Send, *, again: bool) -> Span:
+        queue = self._queue_of(send.actor)
+        row = "handler-error" if again else "exhausted-route" if _is_exhausted(send) else "result"
+        joined = [Link(each, {"asya.link": "joined"}) for each in context.links(send.envelope.headers)]
+        span = self._tracer.start_span(
+            f"send {queue}",
+            set_span_in_context(trace.process, Context()),
+            SpanKind.PRODUCER,
+            self._describe.sent(send, queue, message_type(row, send.actor, self._actor)),
+            joined,
+        )
+        trace.sends.append(span)
+        return span
 
     def _start(
         self,
