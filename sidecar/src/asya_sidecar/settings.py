@@ -13,6 +13,8 @@ from asya.policy.resiliency import DEFAULT_ACTOR_TIMEOUT, Policy, Rule
 from asya.policy.text import policies_from_json, rules_from_json
 from asya.settings import choice, comma_list, nested, setting, whole_number
 from asya.transports.settings import DURATION, TransportSettings
+from asya_sidecar.metrics import custom
+from asya_sidecar.metrics.custom import CustomMetric
 
 
 def _octal(text: str) -> int:
@@ -313,6 +315,13 @@ class SidecarSettings:
         expected="host:port, or :port for all addresses",
         default=None,
         doc="Where /metrics is served, which may be ASYA_HEALTH_ADDR; nothing is counted when absent.",
+    )
+    custom_metrics: tuple[CustomMetric, ...] = setting(
+        "ASYA_CUSTOM_METRICS",
+        parse=custom.from_json,
+        expected='a JSON array of {"name", "type", "help", "labels", "buckets"}',
+        default=(),
+        doc="Help, labels and buckets of metrics that the handler counts; needed for none of them.",
     )
     log_level: str = setting(
         "ASYA_LOG_LEVEL",

@@ -41,7 +41,7 @@ class Watch:
         if settings.metrics_address is not None:
             from asya_sidecar.metrics.recorder import Recorder  # noqa: PLC0415  only where it is counted
 
-            self.observer = Recorder(actor)
+            self.observer = Recorder(actor, settings.custom_metrics)
         if settings.tracing.on:
             self._trace()
 

@@ -6,10 +6,10 @@ A mistake in one costs a line in the log and a count in `asya_actor_handler_metr
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator
 
 from asya_sidecar.metrics import definitions as known
+from asya_sidecar.metrics.custom import NAME, CustomMetric
 from asya_sidecar.metrics.numbers import Histogram
 from asya_sidecar.metrics.series import OTHER, Series
 from asya_sidecar.notes import Note
@@ -21,7 +21,6 @@ LABEL_CHARACTERS, NAME_CHARACTERS = 128, 100
 BUCKETS = tuple(base * 10.0**power for power in range(-3, 5) for base in (1, 2.5, 5))
 """1 ms to 50,000: for seconds, tokens and scores alike."""
 
-_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*")
 _RESERVED = frozenset((*known.CONSTANT_LABELS, "le", "quantile"))
 _KINDS: dict[str, known.Kind] = {"add": "counter", "set": "gauge", "observe": "histogram"}
 
@@ -35,13 +34,20 @@ class _Refused(Exception):  # noqa: N818  it never leaves this module
 class _Custom:
     """One metric of a handler. Its first value says what kind it is and which labels it has."""
 
-    def __init__(self, name: str, kind: known.Kind, labels: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        name: str,
+        kind: known.Kind,
+        labels: tuple[str, ...],
+        text: str = "",
+        buckets: tuple[float, ...] = (),
+    ) -> None:
         self.metric = known.Metric(
             name=name,
             kind=kind,
-            help="Counted by the handler.",
+            help=text or "Counted by the handler.",
             labels=labels,
-            buckets=BUCKETS if kind == "histogram" else (),
+            buckets=(buckets or BUCKETS) if kind == "histogram" else (),
         )
         self.numbers: dict[tuple[str, ...], float] = {}
         self.histograms: dict[tuple[str, ...], Histogram] = {}
@@ -55,8 +61,12 @@ class _Custom:
 class HandlerMetrics:
     """All metrics of one actor's handler."""
 
-    def __init__(self) -> None:
+    def __init__(self, announced: tuple[CustomMetric, ...] = ()) -> None:
         self._metrics: dict[str, _Custom] = {}
+        for each in announced:
+            name = _whole(each.name, each.type)
+            labels = tuple(sorted(each.labels))
+            self._metrics[name] = _Custom(name, each.type, labels, each.help, each.buckets)
         self._refused: dict[str, int] = {}
         self._logged: set[tuple[str, str]] = set()
 
@@ -92,15 +102,14 @@ class HandlerMetrics:
             values = (OTHER,) * len(values)
             self._refuse(name, _Refused("too-many-series", f"more than {MOST_SERIES} series; the rest are {OTHER!r}"))
         if kind == "histogram":
-            custom.histograms.setdefault(values, Histogram(BUCKETS)).observe(value)
+            custom.histograms.setdefault(values, Histogram(custom.metric.buckets)).observe(value)
         elif kind == "counter":
             custom.numbers[values] = custom.numbers.get(values, 0.0) + value
         else:
             custom.numbers[values] = value
 
     def _custom(self, name: str, kind: known.Kind, labels: tuple[str, ...]) -> _Custom:
-        # A counter may be named with its suffix or without; the scrape has it once.
-        whole = known.HANDLER_PREFIX + (name.removesuffix("_total") + "_total" if kind == "counter" else name)
+        whole = _whole(name, kind)
         custom = self._metrics.get(whole)
         if custom is None:
             _check(name, labels)
@@ -127,12 +136,17 @@ class HandlerMetrics:
             log.warning("a metric of the handler is not counted: %r: %s (said once)", key[0], refused)
 
 
+def _whole(name: str, kind: known.Kind) -> str:
+    """Return the name at the scrape. A counter may be named with its suffix or without."""
+    return known.HANDLER_PREFIX + (name.removesuffix("_total") + "_total" if kind == "counter" else name)
+
+
 def _check(name: str, labels: tuple[str, ...]) -> None:
-    if len(name) > NAME_CHARACTERS or not _NAME.fullmatch(name):
+    if len(name) > NAME_CHARACTERS or not NAME.fullmatch(name):
         raise _Refused("invalid", "a name has letters, digits and underscores, and begins with a letter")
     if len(labels) > MOST_LABELS:
         raise _Refused("invalid", f"{len(labels)} labels; at most {MOST_LABELS} are kept")
-    wrong = [label for label in labels if label in _RESERVED or not _NAME.fullmatch(label)]
+    wrong = [label for label in labels if label in _RESERVED or not NAME.fullmatch(label)]
     if wrong:
         raise _Refused("invalid", f"these cannot be labels: {wrong}")
 

@@ -12,6 +12,7 @@ from asya_sidecar import notes
 from asya_sidecar.decide import Actor, Decision
 from asya_sidecar.hop import Hop
 from asya_sidecar.metrics import definitions as known
+from asya_sidecar.metrics.custom import CustomMetric
 from asya_sidecar.metrics.handlers import HandlerMetrics
 from asya_sidecar.metrics.numbers import Histogram
 from asya_sidecar.metrics.outcomes import CAUSES
@@ -28,10 +29,10 @@ _RELEASE = Settle.RELEASE
 class Recorder:
     """Counts what passes through one actor. See `observe.Observer`; `tally` has the numbers."""
 
-    def __init__(self, actor: Actor) -> None:
+    def __init__(self, actor: Actor, announced: tuple[CustomMetric, ...] = ()) -> None:
         self._actor = actor
         self.tally = Tally()
-        self.handlers = HandlerMetrics()
+        self.handlers = HandlerMetrics(announced)
         self.registries = WorkerRegistries()
         self._why_parked: dict[int, str] = {}
         # One parsed second: stamps of a busy queue share it.

@@ -7,6 +7,7 @@ import logging
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
 
+from asya_sidecar.metrics.custom import from_json
 from asya_sidecar.metrics.handlers import BUCKETS, MOST_LABELS, MOST_METRICS, MOST_SERIES, HandlerMetrics
 from asya_sidecar.metrics.numbers import Histogram
 from asya_sidecar.notes import Note, read
@@ -79,6 +80,25 @@ def test_series_are_bounded_and_nothing_is_lost() -> None:
     assert found["asya_handler_seen_total", "other"] == 50
     assert sum(number for number in found.values() if not isinstance(number, Histogram)) == MOST_SERIES + 50
     assert refused(metrics) == {"too-many-series": 50}
+
+
+def test_what_is_announced_has_its_help_and_buckets() -> None:
+    metrics = HandlerMetrics(
+        from_json(
+            '[{"name": "latency_seconds", "type": "histogram", "help": "Time.", "labels": ["model"],'
+            ' "buckets": [0.1, 1]},'
+            '{"name": "tokens_total", "type": "counter", "labels": ["b", "a"]}]'
+        )
+    )
+    metrics.take([("observe", "latency_seconds", 0.5, {"model": "m"}), ("add", "tokens", 2, {"a": "1", "b": "2"})])
+    metrics.take([("observe", "latency_seconds", 0.5, {})])
+    found = values(metrics)
+    latency = found["asya_handler_latency_seconds", "m"]
+    assert isinstance(latency, Histogram)
+    assert (latency.bounds, latency.counts) == ([0.1, 1.0], [0, 1, 0])
+    assert found["asya_handler_tokens_total", "1", "2"] == 2
+    assert {metric.help for metric, _, _ in metrics.series()} >= {"Time.", "Counted by the handler."}
+    assert refused(metrics) == {"conflict": 1}
 
 
 def test_attributes_are_not_counted() -> None:
