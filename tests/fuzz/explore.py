@@ -14,6 +14,10 @@ BATCH = 50
 """Inputs of one example: choosing costs more than trying."""
 
 
+TRIES = 2_000
+"""How often a failing input is made smaller: a large one costs too much for more."""
+
+
 class FoundError(AssertionError):
     """An input for which something does not hold."""
 
@@ -68,11 +72,14 @@ def share(work: tuple[str, int, int]) -> tuple[str, int, str]:
 
 
 def reduced(data: bytes, check: Callable[[bytes], None], kind: type[BaseException]) -> bytes:
-    """Take pieces out of `data` for as long as `check` fails in the same way."""
-    size = max(len(data) // 2, 1)
+    """Take pieces out of `data` for as long as `check` fails in the same way, and for at most `TRIES` tries."""
+    size, tries = max(len(data) // 2, 1), 0
     while True:
         at = 0
         while at < len(data):
+            tries += 1
+            if tries > TRIES:
+                return data
             less = data[:at] + data[at + size :]
             if isinstance(_error(check, less), kind):
                 data = less

@@ -164,7 +164,15 @@ def _frame(chance: random.Random) -> bytes:
         len(changes).to_bytes(4, "big") + changes + chance.choice((b"1", b'{"a": 1}', b"", b"nan", b"\xff", b"{" * 900))
     )
     error = chance.choice(
-        (b'{"type": "ValueError"}', b'{"type": 1}', b"{}", b"[]", b"\xff", b'{"type": "E", "retry_after": 1e300}')
+        (
+            b'{"type": "ValueError"}',
+            b'{"type": 1}',
+            b"{}",
+            b"[]",
+            b"\xff",
+            b'{"type": "\xff"}',
+            b'{"type": "E", "retry_after": 1e300}',
+        )
     )
     bodies = {
         frames.RESULT: result,

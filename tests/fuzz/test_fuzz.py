@@ -65,6 +65,7 @@ def test_a_failing_input_is_cut_down() -> None:
     "answer",
     [
         frames.frame(frames.ERROR, 1, b"\xff"),
+        frames.frame(frames.ERROR, 1, b'{"type": "\xff"}'),
         frames.frame(frames.ERROR, 1, b'{"x":' + b"[" * 5000 + b"]" * 5000 + b"}"),
         frames.frame(frames.RESULT, 1, b"\xff\xff\xff\xff"),
     ],

@@ -172,7 +172,7 @@ class WorkerConnection(asyncio.Protocol):
         try:
             for kind, number, body in self._reader.feed(data):
                 self._handle(kind, number, body)
-        except (frames.FrameError, msgspec.MsgspecError, RecursionError) as error:
+        except (frames.FrameError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             self.refuse(f"protocol error: {error}")
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  asyncio's signature
@@ -313,7 +313,9 @@ class WorkerConnection(asyncio.Protocol):
         self._peers.joined(self)
 
     def _result(self, number: int, body: bytes) -> None:
-        result = Result(*frames.split_result(body))  # before the call is taken off: what cannot be read ends the process
+        result = Result(
+            *frames.split_result(body)
+        )  # before the call is taken off: what cannot be read ends the process
         call = self._over(number)
         if call is not None:
             call.end(Ended(result, 1))
