@@ -185,6 +185,30 @@ async def test_one_call_with_many_results_waits_for_a_full_queue(
         print(f"{engine}: grown by {(peak(pod) - before) / MIB:.1f} MiB")
 
 
+@pytest.mark.parametrize("engine", ["fast", "aio-pika"])
+async def test_a_rate_limit_leaves_messages_in_the_brokers_queue(
+    tmp_path: Path, rabbitmq_url: str, engine: str
+) -> None:
+    settings = rabbitmq(rabbitmq_url, f"rate-{engine}", ASYA_RABBITMQ_ENGINE=engine)
+    limit = '{"rateLimit": {"rate": "2/s"}}'
+    async with broker(settings) as transport, Mesh(tmp_path / "pods", settings) as mesh:
+        await transport.publish([message(number, 100, "b") for number in range(300)])
+        pod = mesh.pod(
+            "me", "echo.handle", modules=[echo(tmp_path)],
+            sidecar={"ASYA_PREFETCH": "100", "ASYA_RESILIENCY_PROTECTION": limit},
+        )  # fmt: skip
+        await pod.start()
+        await until_depth(transport, "b", 1)
+        began = asyncio.get_running_loop().time()
+        await until_depth(transport, "b", 9)
+        assert asyncio.get_running_loop().time() - began >= 3.0
+        # Ten seconds' worth, and as much again while the credit changes.
+        assert await depth(transport, "me") >= 300 - 9 - 2 * (20 + 1)
+        await pod.stop()
+        left = await depth(transport, "me")
+        assert left + await depth(transport, "b") == 300, "what was held is back"
+
+
 async def test_a_locked_database_holds_the_sidecar_up_and_nothing_is_lost(tmp_path: Path) -> None:
     path = tmp_path / "queue.db"
     settings = sqlite(path)

@@ -142,13 +142,18 @@ class Passage:
     # -- waiting for the gate
 
     async def _enter(self, hop: Hop, wait: Callable[[Hop], Awaitable[bool]]) -> None:
-        """Wait until the handler may be called, but not beyond the deadline."""
-        deadline = deadline_of(hop.envelope, self._actor)
+        """Wait until the handler may be called, but not beyond the deadline, and not when it was canceled."""
+        deadline, loop = deadline_of(hop.envelope, self._actor), asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(None if deadline is None else max(deadline - time.time(), 0.0)):
+            async with asyncio.timeout(None if deadline is None else max(deadline - time.time(), 0.0)) as limit:
+                if hop.receiver is not None:
+                    hop.receiver.started(hop.envelope.id, lambda: limit.reschedule(loop.time()))
                 may_go_on = await wait(hop)
         except TimeoutError:
-            may_go_on = True  # to be told that it is late
+            may_go_on = True  # to be told that it is late, or canceled
+        finally:
+            if hop.receiver is not None:
+                hop.receiver.ended(hop.envelope.id)
         if not may_go_on:
             await self._give_back_unsettled(hop)
         elif hop.parked:

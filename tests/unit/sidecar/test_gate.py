@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tests.unit.sidecar.conftest import NAMES, Bench
+import pytest
+from tests.unit.sidecar.conftest import NAMES, Bench, RecordingReceiver
 
 from asya.policy import CircuitBreaker, CircuitState, Policy, Protection, RateLimit, Resiliency
-from asya.wire import Envelope
+from asya.transports import Delivery
+from asya.wire import Envelope, decode
 
 SETTLED = (0, 0, 0, 0)
 ECHO = "def handle(p): return p"
@@ -349,6 +351,45 @@ async def test_a_deadline_holds_while_waiting_for_a_destinations_circuit(bench: 
     assert ended.status is not None
     assert ended.status.reason == "Timeout"
     await bench.until(lambda: bench.loop.held == 1)
+
+
+@pytest.mark.parametrize("protection", ["limit", "circuit"])
+async def test_a_task_that_is_canceled_while_it_waits_ends_at_once(
+    bench: Bench, receiver: RecordingReceiver, protection: str
+) -> None:
+    breaker = CircuitBreaker(failures=1, open_for=60.0)
+    resiliency = limited(0.01) if protection == "limit" else to("b", circuit_breaker=breaker)
+    await bench.start(resiliency=resiliency, reporter=receiver, ASYA_PREFETCH="2", ASYA_CONCURRENCY="2")
+    await bench.handler(ECHO)
+    if protection == "circuit":
+        bench.broker.fill(NAMES.queue("b"))
+        await bench.send({}, "me", "b")
+        await bench.until(lambda: bench.loop.notices)
+        waits = await bench.send({}, "me", "b")
+    else:
+        await bench.until(lambda: bench.link.capacity)
+        assert bench.gate is not None
+        assert bench.gate._limiter is not None
+        assert bench.gate._limiter.try_take()
+        bench.gate.on_change()
+        delivery = await _delivery(bench)
+        waits = decode(delivery.body).id
+        bench.loop._on_delivery(delivery)
+    await bench.until(lambda: waits in receiver.stops)
+    receiver.state = "canceled"
+    receiver.stops[waits]()
+    ended = await bench.arrives("x-sink")
+    assert [(each.id, each.status.reason) for each in ended if each.status] == [(waits, "PreFlightCanceled")]
+
+
+async def _delivery(bench: Bench) -> Delivery:
+    """A delivery that came although nothing should be received now, as what was on its way does."""
+    inbox: list[Delivery] = []
+    await bench.send({})
+    consumer = await bench.transport.consume("me", 1, inbox.append)
+    await bench.until(lambda: inbox)
+    consumer.set_credit(0)
+    return inbox[0]
 
 
 async def test_a_missing_destination_opens_its_circuit_and_is_given_up_in_time(bench: Bench) -> None:
