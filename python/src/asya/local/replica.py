@@ -26,6 +26,7 @@ OnReplicaLine = Callable[[str, str, bool], None]
 FIRST_DELAY, LONGEST_DELAY, LONG_LIFE = 0.5, 30.0, 10.0
 _PROBE_SECONDS, _READY_PROBE_SECONDS = 0.15, 2.0
 _RUNTIME_STOP_SECONDS = 10.0
+_FAREWELL_SECONDS = 0.5
 _QUICK_ENDS = 2
 
 
@@ -187,6 +188,9 @@ class Replica:
         if not await self._sidecar.ended(self.plan.grace_seconds):
             self._sidecar.kill()
             await self._sidecar.ended(None)
+        if not await self._runtime.ended(_FAREWELL_SECONDS):
+            # It had not met the sidecar yet, so nobody told it.
+            self._runtime.terminate()
         if not await self._runtime.ended(_RUNTIME_STOP_SECONDS):
             self._runtime.kill()
             await self._runtime.ended(None)
