@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import signal
 import sqlite3
 import urllib.parse
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests.support.mesh import Mesh, Pod, rabbitmq, sqlite
-from tests.support.rabbitmq import call_management
+from tests.support.rabbitmq import Broker, call_management
 
 from asya.settings import load
 from asya.transports import Delivery, Outgoing, QueueSpec, Transport, open_transport
@@ -25,6 +26,13 @@ pytestmark = pytest.mark.slow
 KIB, MIB = 1024, 1024 * 1024
 QUEUES = ("me", "b", "c", "x-sink", "x-sump")
 NOW = 1_800_000_000.0
+
+
+@pytest.fixture
+def own_broker(rabbitmq_installed: None) -> Iterator[Broker]:
+    """A node that nobody else uses: an alarm is the whole node's."""
+    with Broker() as started:
+        yield started
 
 
 @contextlib.asynccontextmanager
@@ -183,6 +191,36 @@ async def test_one_call_with_many_results_waits_for_a_full_queue(
         assert set(await take_all(transport, "b", 100)) == set(range(100))
         assert peak(pod) - before < 80 * MIB
         print(f"{engine}: grown by {(peak(pod) - before) / MIB:.1f} MiB")
+
+
+@pytest.mark.parametrize("engine", ["fast", "aio-pika"])
+async def test_a_broker_that_is_short_of_memory_stops_the_sidecar_until_it_is_not(
+    tmp_path: Path, own_broker: Broker, engine: str
+) -> None:
+    settings = rabbitmq(
+        own_broker.new_vhost(), f"alarm-{engine}", ASYA_RABBITMQ_ENGINE=engine,
+        ASYA_RABBITMQ_MANAGEMENT_URL=own_broker.management_url,
+    )  # fmt: skip
+    async with broker(settings) as transport, Mesh(tmp_path / "pods", settings) as mesh:
+        pod = mesh.pod("me", "echo.handle", modules=[echo(tmp_path)], sidecar={"ASYA_PREFETCH": "10"})
+        await pod.start()
+        await transport.publish([message(-1, 200 * KIB, "c")])
+        await take_all(transport, "c", 1)
+        before = peak(pod)
+        pod.sidecar.signal(signal.SIGSTOP)
+        for number in range(150):
+            await transport.publish([message(number, 200 * KIB, "b")])
+        own_broker.set_memory_alarm(on=True)
+        try:
+            pod.sidecar.signal(signal.SIGCONT)
+            left = await until_still(transport)
+        finally:
+            own_broker.set_memory_alarm(on=False)
+        assert left >= 100, "it has stopped receiving"
+        assert set(await take_all(transport, "b", 150)) == set(range(150))
+        grown = peak(pod) - before
+        assert grown < 40 * MIB, f"grown by {grown / MIB:.0f} MiB"
+        print(f"alarm {engine}: grown by {grown / MIB:.1f} MiB, {left} left in the queue")
 
 
 @pytest.mark.parametrize("engine", ["fast", "aio-pika"])
