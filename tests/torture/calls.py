@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.torture.model import Ends, Row
-from tests.torture.scene import FIRST, IN_FLIGHT, SECOND, Scene
+from tests.torture.pods import IN_FLIGHT
+from tests.torture.scene import FIRST, SECOND, Scene
 
 TIMEOUT = {"ASYA_RESILIENCY_ACTOR_TIMEOUT": "300ms"}
 _CGROUP = Path("/sys/fs/cgroup/memory")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 
 from tests.support.processes import until
@@ -28,15 +29,20 @@ async def collect(scene: Scene) -> list[Found]:
     return copies
 
 
-async def final_depths(scene: Scene) -> dict[str, Depth]:
-    """What the queues hold once their numbers have come to rest; the broker counts a moment later."""
+async def final_depths(scene: Scene, dead: Mapping[str, int]) -> dict[str, Depth]:
+    """What the queues hold once their numbers have come to rest: a moment after the last message, with `dead` letters.
 
-    async def all_empty() -> bool:
+    Dead letters that were just looked at are on their way back into their queue.
+    """
+
+    async def at_rest() -> bool:
         depths = await scene.depths()
-        return bool(depths) and all(map(is_empty, depths.values()))
+        return bool(depths) and all(
+            is_empty(depth) and depth.dead == dead.get(actor, 0) for actor, depth in depths.items()
+        )
 
     with suppress(AssertionError):  # the caller compares, and says what is left
-        await until(all_empty, within=10, what="", every=0.1)
+        await until(at_rest, within=10, what="", every=0.1)
     return await scene.depths()
 
 

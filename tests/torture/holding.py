@@ -7,6 +7,7 @@ import signal
 
 from tests.support.mesh import Pod
 from tests.torture.model import SQLITE, Ends, Row
+from tests.torture.pods import SHORT_LEASE
 from tests.torture.scene import ACTORS, FIRST, SECOND, SINK, SUMP, Scene
 
 from asya.transports import QueueSpec
@@ -59,7 +60,7 @@ async def sigterm(scene: Scene) -> Ends:
 async def poison(scene: Scene) -> Ends:
     """One message ends its sidecar at each delivery; the broker puts it aside, the others go on."""
     # One at a time: what else a dying sidecar holds counts as delivered too, and would go the same way.
-    scene.settings |= {"ASYA_PREFETCH": "1", "ASYA_CONCURRENCY": "1"}
+    scene.settings |= SHORT_LEASE | {"ASYA_PREFETCH": "1", "ASYA_CONCURRENCY": "1"}
     for actor in ACTORS:
         scene.queues[actor] = QueueSpec(actor, delivery_limit=LIMIT)
     for _ in range(scene.total // 4):

@@ -11,7 +11,8 @@ from functools import partial
 from tests.support.mesh import Pod
 from tests.support.processes import until
 from tests.torture.model import RABBITMQ, SQLITE, Ends, Row
-from tests.torture.scene import ACTORS, FIRST, IN_FLIGHT, SECOND, Scene
+from tests.torture.pods import IN_FLIGHT, SHORT_LEASE
+from tests.torture.scene import ACTORS, FIRST, SECOND, Scene
 
 STEPS = {
     "after-receive": "when a message has been received",
@@ -88,6 +89,7 @@ async def _kill_worker(pod: Pod) -> None:
 
 
 async def _pods(scene: Scene, step: str) -> list[Pod]:
+    scene.settings |= SHORT_LEASE
     await scene.prepare()
     proxied = scene.kind == RABBITMQ and step in WIRE
     return [scene.pod(actor, proxy=await scene.proxy(actor) if proxied else None) for actor in ACTORS]

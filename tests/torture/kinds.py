@@ -9,7 +9,8 @@ from itertools import cycle
 from typing import Any
 
 from tests.torture.model import Ends, Message, Row
-from tests.torture.scene import ACTORS, ENDS, FIRST, IN_FLIGHT, SECOND, SINK, SUMP, Scene
+from tests.torture.pods import IN_FLIGHT, SHORT_LEASE
+from tests.torture.scene import ACTORS, ENDS, FIRST, SECOND, SINK, SUMP, Scene
 from tests.unit.sidecar.fake_gateway import FakeGateway
 
 from asya.wire import Envelope, content_id, decode, encode, headers, new_envelope, raw
@@ -52,7 +53,7 @@ SEVERAL = 3
 async def every_kind(scene: Scene) -> Ends:
     """Two actors; the ends are looked at in the queues."""
     gateway = scene.on(FakeGateway())
-    scene.settings |= {
+    scene.settings |= SHORT_LEASE | {
         "ASYA_RESILIENCY_POLICIES": json.dumps(POLICIES),
         "ASYA_RESILIENCY_RULES": json.dumps(RULES),
         "ASYA_REPORT_HOSTS": "127.0.0.1",
@@ -76,6 +77,7 @@ async def every_kind(scene: Scene) -> Ends:
 
 async def crew(scene: Scene) -> Ends:
     """x-sink and x-sump run too, and are killed; what they were given counts as arrived."""
+    scene.settings |= SHORT_LEASE
     scene.records_ends = True
     kinds: dict[str, dict[str, Any]] = {
         "result": {},

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.torture.model import SQLITE, Ends, Row, UnavailableError
-from tests.torture.scene import ACTORS, FIRST, IN_FLIGHT, SECOND, Scene
+from tests.torture.pods import IN_FLIGHT, SHORT_LEASE
+from tests.torture.scene import ACTORS, FIRST, SECOND, Scene
 
 DISK_BYTES, DISK_BYTES_PER_MESSAGE = 12 << 20, 4 << 10
 HOUR = 3600.0
@@ -20,6 +21,7 @@ async def lease_expiry(scene: Scene) -> Ends:
 
     Not by SIGSTOP: a process that is stopped within its transaction keeps SQLite's lock, and everybody waits for it.
     """
+    scene.settings |= SHORT_LEASE
     await scene.prepare()
     scene.pod(FIRST, who="stopped")
     scene.pod(FIRST)

@@ -11,7 +11,8 @@ from tests.support.rabbitmq import Broker
 from tests.torture.account import DEAD, found
 from tests.torture.model import RABBITMQ, Ends, Row
 from tests.torture.namespaces import NetworkNamespace
-from tests.torture.scene import ACTORS, FIRST, IN_FLIGHT, SECOND, Scene
+from tests.torture.pods import IN_FLIGHT
+from tests.torture.scene import ACTORS, FIRST, SECOND, Scene
 
 HEARTBEAT_SECONDS = 1
 """A silent connection is taken for dead after three of them."""

@@ -104,4 +104,4 @@ async def _play(job: Job, lane: Lane, size: Size, result: Result) -> None:
         settle_up(result, scene.messages, copies, ends)
         dead = Counter(copy.place.removeprefix(DEAD) for copy in copies if copy.place.startswith(DEAD))
         dead -= Counter(copy.place.removeprefix(DEAD) for copy in scene.taken)
-        check_broker(result, await final_depths(scene), dead)
+        check_broker(result, await final_depths(scene, dead), dead)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ from tests.support import mesh
 from tests.support.mesh import Mesh, Pod
 from tests.support.processes import until
 from tests.support.rabbitmq import Broker
+from tests.torture import pods
 from tests.torture.account import Found
 from tests.torture.control import Control
 from tests.torture.lane import Lane
@@ -29,26 +29,11 @@ from asya.transports.settings import TransportSettings
 from asya.wire import encode, new_envelope, raw
 
 T = TypeVar("T")
-IN_FLIGHT = 8
 FIRST, SECOND = "first", "second"
 ACTORS = (FIRST, SECOND)
 SINK, SUMP = "x-sink", "x-sump"
 ENDS = (SINK, SUMP)
-POD_CODE = Path(__file__).parent / "pod"
-ENTRY = (sys.executable, str(POD_CODE / "entry.py"))
 BATCH = 100
-# Crashes count as attempts; a message must not run out of them only because it was there at several crashes.
-POLICIES = '{"default": {"maxAttempts": 50, "backoff": "constant", "initialDelay": "100ms", "jitter": false}}'
-SIDECAR = {
-    "ASYA_RESILIENCY_POLICIES": POLICIES,
-    "ASYA_CONCURRENCY": str(IN_FLIGHT),
-    "ASYA_PREFETCH": str(IN_FLIGHT),
-    # What a dead process held comes back when its lease ends; the default would have each row wait half a minute.
-    "ASYA_SQLITE_LEASE": "1s",
-    "ASYA_DESTINATION_WAIT": "1s",
-}
-# Calls are sent ahead, so that a worker dies with some that it has and has not begun.
-RUNTIME = {"ASYA_PIPELINE": str(IN_FLIGHT - 1)}
 
 
 class Scene:
@@ -148,17 +133,14 @@ class Scene:
             "TEST_RECORD": str(self.record),
         }
         way = self.environ(proxy.port, proxy.host) if proxy is not None else self.environ()
-        made = self.mesh.pod(
+        return pods.add(
+            self.mesh,
             actor,
             handler,
-            modules=[POD_CODE],
-            sidecar={**way, **SIDECAR, **self.settings, **stops, **(sidecar or {})},
-            runtime={**RUNTIME, **stops, **(runtime or {})},
-            command=[*before, *ENTRY],
+            sidecar={**way, **self.settings, **stops, **(sidecar or {})},
+            runtime={**stops, **(runtime or {})},
+            before=before,
         )
-        for process in made.processes:
-            process.quick_exits = 1000  # killed on purpose, and maybe right after its start
-        return made
 
     def pods(self, actor: str) -> list[Pod]:
         """The pods of an actor."""

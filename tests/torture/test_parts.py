@@ -18,7 +18,19 @@ from tests.torture.account import Found, check_broker, found, settle_up
 from tests.torture.control import Control
 from tests.torture.lane import Lane
 from tests.torture.matrix import ROWS
-from tests.torture.model import AIO_PIKA, BOTH, ENGINES, FAST, RABBITMQ, SQLITE, Ends, Message, Result, Row
+from tests.torture.model import (
+    AIO_PIKA,
+    BOTH,
+    ENGINES,
+    FAST,
+    RABBITMQ,
+    SQLITE,
+    Ends,
+    Message,
+    Result,
+    Row,
+    UnavailableError,
+)
 from tests.torture.proxy import Frames, Proxy
 from tests.torture.runner import Job, Size, choose, run
 from tests.torture.scene import Scene
@@ -290,3 +302,18 @@ async def test_a_row_that_loses_a_message_fails() -> None:
     assert not result.ok
     assert "not within 3 s" in result.problems[0]
     assert (result.sent, result.delivered, result.lost) == (20, 20, 1)
+
+
+async def impossible(scene: Scene) -> Ends:
+    raise UnavailableError("no network can be made here")
+
+
+@pytest.mark.parametrize("in_ci", [True, False])
+async def test_a_failure_that_cannot_be_made_says_so_and_fails_in_ci(
+    monkeypatch: pytest.MonkeyPatch, *, in_ci: bool
+) -> None:
+    monkeypatch.setenv("CI", "true" if in_ci else "")
+    async with Lane() as lane:
+        result = await run(Job(Row("never", "a failure", impossible, ()), SQLITE, None), lane, SMALL)
+    assert (result.ok, result.skipped, bool(result.problems)) == (False, not in_ci, in_ci)
+    assert result.note == "no network can be made here"
