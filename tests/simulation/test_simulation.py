@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_every_row_is_met_and_nothing_is_wrong() -> None:
     summary = campaign(0, CI_SEEDS)
     assert summary.failures == {}, "replay with: make simulate SEED=…"
