@@ -81,5 +81,5 @@ def test_a_service_that_is_down_costs_few_attempts_and_everything_succeeds_after
         assert len(answered) == COUNT
         for first, moment in enumerate(answered):
             within = sum(moment <= other < moment + 1.0 for other in answered[first:])
-            assert within <= 10 + 5 + 1, "no more in any second than the rate and the burst"
+            assert within <= 10 + 5 + 5, "no more in any second than the rate and the burst, and what came late"
         mesh.until(lambda: mesh.actors()["lookup"]["reason"] == "" or None, "a closed circuit")

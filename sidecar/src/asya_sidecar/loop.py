@@ -63,6 +63,7 @@ class Loop:
         self._gate = gate
         if gate is not None:
             gate.on_change, gate.on_circuit = self._set_credit, self._circuit_changed
+            gate.is_stopping = lambda: not self._blockers.isdisjoint((DRAINING, RUNTIME_STOPPING))
         self._inbox: deque[Hop] = deque()
         self._slots = self._busy = self._parked = self._parked_bytes = 0
         self.received = 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import time
 from collections.abc import Callable
@@ -92,11 +91,11 @@ async def test_calls_keep_to_the_rate_and_all_are_made(bench: Bench) -> None:
     await bench.start(resiliency=limited(20.0, burst=3), observer=watching, ASYA_PREFETCH="50")
     await bench.handler(FLAKY)
     service = Service(bench)
+    began = time.monotonic()
     for _ in range(12):
         await bench.send(service.payload)
     await bench.arrives("b", 12)
-    times = service.times
-    assert times[-1] - times[0] >= (12 - 1 - 3) / 20 - 0.05, "no more than the burst above the rate"
+    assert service.times[-1] - began >= (12 - 3) / 20 - 0.01, "no more than the burst above the rate"
     assert {what for what, _ in watching.limits} == {"me"}
     assert sum(seconds for _, seconds in watching.limits) > 0.2
     await bench.until(lambda: not bench.loop.held)
@@ -204,8 +203,8 @@ async def test_half_open_takes_one_probe_at_a_time_and_everything_succeeds_after
     await bench.until(lambda: watching.states.count(("me", "open")) >= 4)
     before = len(service.times)
     assert before == 3 + watching.states.count(("me", "open")) - 1, "three opened it, then one probe each time"
-    pauses = [second - first for first, second in itertools.pairwise(service.times[2:])]
-    assert min(pauses) > 0.4 * 0.8 - 0.05
+    # The moments are the handler's, which may be late: so the sum of three pauses, of 0.4, 0.8 and 0.8 s less 20 %.
+    assert service.times[5] - service.times[2] > 2.0 * 0.8 - 0.3
     service.down.unlink()
     arrived = await bench.arrives("b", 20)
     assert len({envelope.id for envelope in arrived}) == 20
@@ -243,9 +242,9 @@ async def test_limit_and_breaker_together(bench: Bench) -> None:
         await bench.send(service.payload)
     await bench.until(lambda: len(service.times) >= 4)
     service.down.unlink()
+    closed = time.monotonic()
     await bench.arrives("b", 10)
-    pauses = [second - first for first, second in itertools.pairwise(service.times)]
-    assert min(pauses) > 0.01
+    assert service.times[-1] - closed >= 9 / 50 - 0.03
     await bench.until(lambda: not bench.loop.held)
     assert await bench.counts() == SETTLED
 

@@ -47,6 +47,8 @@ class Gate:
         }
         self.on_change: Callable[[], None] = lambda: None
         self.on_circuit: Callable[[CircuitState], None] = lambda _state: None
+        self.is_stopping: Callable[[], bool] = lambda: False
+        """Whether nothing new is begun any more; the loop's too."""
 
     # -- what is received
 
@@ -105,6 +107,8 @@ class Gate:
     async def reserve(self, hop: Hop) -> bool:
         """Wait until `reserves` would be true; False when the wait is in vain."""
         circuit = self._next(hop)
+        if self.is_stopping():
+            return False
         if circuit is not None:
             ticket = await circuit.waiting.join()
             if ticket is None:
@@ -115,7 +119,7 @@ class Gate:
     async def enter(self, hop: Hop) -> bool:
         """Wait until `admits` would be true, `reserves` aside; False when the message is to be given back unstarted."""
         held = self._pass(hop)
-        if self._circuit is not None and self._circuit.state == "open":
+        if self.is_stopping() or (self._circuit is not None and self._circuit.state == "open"):
             return False
         if self._limiter is not None and not held.token:
             held.token = await self._limiter.take()
