@@ -218,11 +218,17 @@ class Loop:
         hop = Hop(self._passage, delivery, time.perf_counter())
         self.received += 1
         self._holding.add(hop)
-        if self._busy < self._slots and not self._inbox:
+        if DRAINING in self._blockers:
+            self._keep(self._give_back(hop), "give back what came late")
+        elif self._busy < self._slots and not self._inbox:
             self._busy += 1
             self._passage.begin(hop)
         else:
             self._inbox.append(hop)
+
+    async def _give_back(self, hop: Hop) -> None:
+        await self._holding.release(hop)
+        self._holding.remove(hop)
 
     def _take(self) -> None:
         """Begin what waits for a slot, as far as there are any."""

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.sidecar.conftest import NAMES, Bench, RecordingReceiver
 
 from asya.policy import Policy, Resiliency
-from asya.transports import QueueSpec
+from asya.transports import Delivery, QueueSpec
 from asya.wire import headers
 
 RETRY = Resiliency(policies={"default": Policy(max_attempts=3, initial_delay=0.01, jitter=False)})
@@ -514,3 +514,18 @@ async def test_a_batch_has_its_time_from_when_it_begins(bench: Bench) -> None:
     await bench.until(lambda: all(call.since for call in bench.link._workers[0].calls.values()))
     await bench.send({"i": 1})
     assert payloads(await bench.arrives("b", 2)) == [{"i": 0}, {"i": 1}]
+
+
+async def test_a_delivery_on_its_way_while_the_actor_drains_is_given_back(bench: Bench) -> None:
+    await bench.start()
+    await bench.handler("def handle(p): return p")
+    await bench.until(lambda: bench.link.capacity)
+    assert await bench.loop.drain(1.0) == 0
+    late: list[Delivery] = []
+    await bench.send({"n": 1})
+    await bench.transport.consume("me", 1, late.append)
+    await bench.until(lambda: late)
+    bench.loop._on_delivery(late[0])
+    await bench.until(lambda: not bench.loop.held)
+    assert bench.inside("b") == []
+    assert len(late) == 2, "the broker hands it out again"
