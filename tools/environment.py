@@ -1,4 +1,4 @@
-"""Make `.venv` ready for a target: `python3 tools/environment.py demo|test|bench`. Quick when nothing has changed.
+"""Make `.venv` ready for a target: `python3 tools/environment.py demo|test|bench|go`. Quick when nothing has changed.
 
 Standard library only, because it runs before anything is installed. Third-party packages come from the hash-locked
 files under ``requirements/``; our own distributions are then installed from this checkout, without dependencies.
@@ -20,8 +20,8 @@ STAMP = "asya-setup.json"
 OURS = ("python", "sidecar")
 
 # Target -> environment and lock. `test` holds all of `demo`, so an environment made for tests serves the demo too.
-TARGETS = {"demo": (".venv", "demo"), "test": (".venv", "test"), "bench": (".venvs/peers", "bench")}
-COVERED_BY = {"demo": ("demo", "test"), "test": ("test",), "bench": ("bench",)}
+TARGETS = {"demo": (".venv", "demo"), "test": (".venv", "test"), "bench": (".venvs/peers", "bench"), "go": (".venvs/go", "go")}
+COVERED_BY = {"demo": ("demo", "test"), "test": ("test",), "bench": ("bench",), "go": ("go",)}
 
 
 def main() -> int:

@@ -30,6 +30,7 @@ LOCKS = {
     "demo": ("run", "demo"),
     "run": ("run",),
     "bench": ("bench",),
+    "go": ("go",),
 }
 _DIGEST = "# made by `make lock` from inputs "
 _PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)")

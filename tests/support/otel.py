@@ -18,6 +18,7 @@ from typing import Any
 from tests.support.rabbitmq import free_port
 
 SOURCE = Path(__file__).with_name("collector")
+TOOLCHAIN = Path(__file__).resolve().parents[2] / ".venvs" / "go" / "bin"
 BUILD_SECONDS, START_SECONDS, STOP_SECONDS = 900.0, 30.0, 15.0
 _KINDS = {0: "", 1: "internal", 2: "server", 3: "client", 4: "producer", 5: "consumer"}
 
@@ -97,9 +98,9 @@ def program(environ: Mapping[str, str]) -> Path:
     target = cache / f"collector-{digest}"
     if target.exists():
         return target
-    go = shutil.which("go")
+    go = shutil.which("go") or shutil.which("go", path=str(TOOLCHAIN))
     if go is None:
-        raise CollectorUnavailableError("the collector is built with Go, and there is no `go` here")
+        raise CollectorUnavailableError("the collector is built with Go; `python3 tools/environment.py go` brings one")
     cache.mkdir(parents=True, exist_ok=True)
     made = cache / f"collector-{digest}.{os.getpid()}"
     command = [go, "build", "-trimpath", "-ldflags=-s -w", "-o", str(made), "."]
