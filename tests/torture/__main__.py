@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -54,6 +55,8 @@ def chosen(given: argparse.Namespace) -> list[Job]:
 
 def main() -> int:
     """Run, print, write; 1 when a row failed."""
+    # As Ctrl-C: whatever ends this, its processes, networks and disks end with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     given = arguments()
     jobs = chosen(given)
     if any(job.transport == RABBITMQ for job in jobs):
