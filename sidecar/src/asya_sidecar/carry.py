@@ -169,6 +169,12 @@ class Carrier:
         """Return what to try next after `error`, having waited where waiting is the way."""
         if isinstance(error, (TooLargeError, NoDestinationError)):
             patience.leave()
+            if settle is Settle.DEAD_LETTER:
+                # The last place there is: nothing can be sent instead, and what is in no place is not acknowledged.
+                log.error("not dead-lettered, it is tried again: %s", error, extra={"envelope": received.id})
+                self._wait_for(patience, f"the dead letters of {error.actor} do not take a message")
+                await patience.pause()
+                return tuple(sends), settle
         if isinstance(error, NoDestinationError) and not patience.over and error.actor != self._actor.sump:
             await patience.pause()
             return tuple(sends), settle

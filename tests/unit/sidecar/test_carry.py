@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
+import pytest
 from tests.unit.sidecar.conftest import NAMES, Bench
 
-from asya.transports import Outgoing, QueueSpec
+from asya.errors import NoDestinationError, TooLargeError, TransportError
+from asya.transports import Delivery, Outgoing, QueueSpec, Settle
 from asya.wire import encode, new_envelope, raw
+from asya_sidecar.carry import Carrier
+from asya_sidecar.decide import Actor, Decision
 
 SETTLED = (0, 0, 0, 0)
 ECHO = "def handle(p): return p"
@@ -126,3 +131,40 @@ async def test_bytes_that_are_no_envelope_go_to_the_sump(bench: Bench) -> None:
     assert sunk.status.reason == "ParseError"
     await bench.until(lambda: not bench.loop.held)
     assert await bench.counts() == SETTLED
+
+
+@pytest.mark.parametrize("actor", ["me", "x-sump"])
+@pytest.mark.parametrize("kind", [NoDestinationError, TooLargeError])
+async def test_what_cannot_be_dead_lettered_yet_is_kept_and_not_acknowledged(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, actor: str, kind: type[TransportError]
+) -> None:
+    await bench.start(destination_wait=0.1)
+    described = Actor(name=actor)
+    carrier = Carrier(bench.transport, described, destination_wait=0.1, block=bench.loop.block)
+    error = (
+        NoDestinationError(actor=actor, queue="asya_d_gone_dlq")
+        if kind is NoDestinationError
+        else TooLargeError(actor=actor, size=2, limit=1)
+    )
+    settled: list[Settle] = []
+    failures = [error] * 3
+
+    def complete(_delivery: object, _messages: object = (), settle: Settle = Settle.ACK) -> asyncio.Future[None]:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if failures:
+            done.set_exception(failures.pop())
+        else:
+            settled.append(settle)
+            done.set_result(None)
+        return done
+
+    monkeypatch.setattr(bench.transport, "complete", complete)
+    envelope = new_envelope([actor], raw({}), now=1.0)
+    delivery = Delivery(encode(envelope), actor, None)
+    decision = Decision(row="sump-failed", settle=Settle.DEAD_LETTER)
+    async with asyncio.timeout(10):
+        carried = asyncio.ensure_future(carrier.complete_again(delivery, envelope, decision, error))
+        await bench.until(lambda: any("dead letters" in problem for problem in bench.loop.problems()) or carried.done())
+        await carried
+    assert settled == [Settle.DEAD_LETTER], "never acknowledged with nothing in its place"
+    assert not [problem for problem in bench.loop.problems() if "dead letters" in problem]
