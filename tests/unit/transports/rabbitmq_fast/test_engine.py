@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from pamqp import base, commands
+from pamqp.body import ContentBody
 from tests.unit.transports.rabbitmq_fast.fake_amqp_broker import SOON, FakeBroker, FakePeer
 
 from asya.errors import (
@@ -559,6 +560,30 @@ class TestSubscription:
 
         assert inbox.arrived == [(1, b"raise"), (2, b"fine")]
         assert "an error of ours" in caplog.text
+        assert subscription.running
+
+    @pytest.mark.parametrize("whole", [True, False])
+    @pytest.mark.parametrize(
+        "field",
+        [
+            b"\x01tT" + (1_764_000_000_000_000).to_bytes(8),  # a time in microseconds: no year there is
+            b"\x02\xff\xfet\x01",  # a name that is not UTF-8
+            b"\x01?\x07",  # a type that nobody knows
+        ],
+    )
+    async def test_headers_that_cannot_be_understood_harm_nobody(
+        self, scene: Scene, subscription: FastSubscription, inbox: Any, field: bytes, whole: bool
+    ) -> None:
+        properties = b"\x20\x00" + len(field).to_bytes(4) + field
+        header = b"\x00\x3c\x00\x00" + (4).to_bytes(8) + properties
+        start = b"\x02\x00\x01" + len(header).to_bytes(4) + header + b"\xce"
+        body = [ContentBody(b"odd!")] if whole else [ContentBody(b"od"), ContentBody(b"d!")]
+        scene.consume_peer.send(commands.Basic.Deliver("1", 1, False, "ex", "key"), start, *body)
+        scene.consume_peer.deliver(2, b"fine")
+
+        await self.until(inbox, lambda: len(inbox.arrived) == 2 or inbox.ended)
+
+        assert inbox.arrived == [(1, b"odd!"), (2, b"fine")]
         assert subscription.running
 
     async def test_ended_by_the_broker(self, scene: Scene, subscription: FastSubscription, inbox: Any) -> None:

@@ -5,21 +5,23 @@ Given are the bytes behind the size of the body: flags, then the properties that
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from asya.transports.rabbitmq.engine import NO_HEADERS
 from asya.transports.rabbitmq.fast.errors import ProtocolError
 
+log = logging.getLogger(__name__)
 CONTENT_TYPE, CONTENT_ENCODING, HEADERS = 1 << 15, 1 << 14, 1 << 13
 _DELIVERY_MODE, _PRIORITY, _CORRELATION_ID, _REPLY_TO, _EXPIRATION, _MESSAGE_ID = (1 << bit for bit in range(12, 6, -1))
 
 
 def headers(data: bytes) -> Mapping[str, Any]:
-    """Return the headers; the same empty mapping for all messages that have none.
+    """Return the headers; the same empty mapping for all messages that have none, or some that nobody understands.
 
     Raises:
-        ProtocolError: They cannot be understood.
+        ProtocolError: The properties end before they do.
     """
     flags = _flags(data)
     if not flags & HEADERS:
@@ -28,13 +30,16 @@ def headers(data: bytes) -> Mapping[str, Any]:
     from pamqp import decode  # noqa: PLC0415
 
     at = _before_headers(data, flags)
-    try:
-        length, table = decode.field_table(data[at:])
-    except Exception as error:
-        # The library meets broken tables with whatever error comes up.
-        raise ProtocolError(f"the headers of a message cannot be read: {error!r}", 502) from error
-    if at + length > len(data):
+    end = at + 4 + int.from_bytes(data[at : at + 4], "big")
+    if at + 4 > len(data) or end > len(data):
         raise ProtocolError("the headers of a message end too early", 502)
+    try:
+        _, table = decode.field_table(data[at:end])
+    except Exception as error:  # noqa: BLE001  the library meets what it does not know with whatever error comes up
+        # The broker carries times after the year 9999 and names that are not UTF-8. A connection that ends because of
+        # them would get the same message again, and again.
+        log.warning("the headers of a message cannot be read, it is taken without them: %r", error)
+        return NO_HEADERS
     return table or NO_HEADERS
 
 
