@@ -8,9 +8,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pamqp.frame
 import pytest
 from pamqp import base, commands
 from pamqp.body import ContentBody
+from pamqp.header import ContentHeader
 from tests.unit.transports.rabbitmq_fast.fake_amqp_broker import SOON, FakeBroker, FakePeer
 
 from asya.errors import (
@@ -617,6 +619,37 @@ class TestSubscription:
         names = [frame.name for _, frame in peer.received if isinstance(frame, base.Frame)]
         assert names[-2:] == ["Basic.Ack", "Channel.Close"], "what was settled goes out first"
         assert not scene.engine.lost.done()
+
+    async def test_what_was_settled_goes_out_before_the_broker_may_think_the_channel_closed(
+        self, scene: Scene, inbox: Any
+    ) -> None:
+        subscription: FastSubscription
+
+        def settled(tag: int, *_: object) -> None:
+            subscription.ack(tag)
+
+        def ended() -> None:
+            inbox.ended += 1
+
+        subscription = await scene.engine.subscribe("q", "actor", settled, ended)
+        await subscription.start(5)
+        peer = scene.consume_peer
+        # In one packet, so that both come in the same turn of the loop.
+        whole = b"".join(
+            pamqp.frame.marshal(frame, 1)
+            for frame in (
+                commands.Basic.Deliver("1", 1, False, "ex", "key"),
+                ContentHeader(body_size=1, properties=commands.Basic.Properties()),
+                ContentBody(b"1"),
+                commands.Channel.Close(406, "PRECONDITION_FAILED - delivery acknowledgement timed out", 0, 0),
+            )
+        )
+        peer.send(whole)
+        await peer.until(lambda: peer.of(commands.Channel.CloseOk) and peer.of(commands.Basic.Ack), "both")
+
+        names = [frame.name for _, frame in peer.received if isinstance(frame, base.Frame)]
+        assert names[-2:] == ["Basic.Ack", "Channel.CloseOk"], "on a closed channel it is an error of the connection"
+        assert inbox.ended == 1
 
     async def test_both_sides_close_at_once(self, scene: Scene, subscription: FastSubscription) -> None:
         peer = scene.consume_peer

@@ -111,6 +111,9 @@ class Channel:
         """See `reader.Channel`."""
         match decoded(frame):
             case commands.Channel.Close() as closing:
+                # What is asked for late in a turn would come after the answer, on a channel that is not open any more:
+                # the broker would end the whole connection.
+                self._connection.flush()
                 self._calls.send(commands.Channel.CloseOk())
                 if self._closing:
                     # Both at once: our own closing is still answered, so that the number is not free yet.
