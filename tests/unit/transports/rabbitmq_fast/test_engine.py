@@ -691,6 +691,31 @@ class TestSubscription:
 
         assert subscription.running
 
+    @pytest.mark.parametrize("step", ["Channel.Open", "Queue.Declare"])
+    async def test_subscribing_that_is_given_up_harms_no_other(
+        self, scene: Scene, subscription: FastSubscription, inbox: Any, step: str
+    ) -> None:
+        peer, late = scene.consume_peer, scene.broker.answers[step]
+        kind = getattr(getattr(commands, step.partition(".")[0]), step.partition(".")[2])
+        before = len(peer.of(kind))
+        scene.broker.answers[step] = lambda _: None
+        given_up = asyncio.ensure_future(scene.engine.subscribe("q", "actor", lambda *_: None, lambda: None))
+        await peer.until(lambda: len(peer.of(kind)) > before, "the question")
+        given_up.cancel()
+        await asyncio.wait({given_up})
+        assert given_up.cancelled()
+
+        peer.send(late(peer.of(kind)[-1]), channel=2)
+        scene.broker.answers[step] = late
+        peer.deliver(1, b"still here")
+        await self.until(inbox, lambda: inbox.arrived or inbox.ended)
+        again = await scene.engine.subscribe("q", "actor", lambda *_: None, lambda: None)
+        await again.close()
+
+        assert subscription.running
+        assert not scene.engine.lost.done()
+        assert len(peer.of(commands.Channel.Close)) == 2, "the one that was given up is closed too"
+
     async def test_a_delivery_nobody_asked_for_ends_the_connection(self, scene: Scene) -> None:
         scene.publish(b"1")
         await scene.arrived(1)

@@ -141,7 +141,7 @@ class AiopikaSubscription:
     def ack(self, tag: int) -> None:
         """See `engine.Subscription.ack`."""
         self._check()
-        if self._settlements.ack(tag):
+        if self._settlements.ack(tag) == 1:
             self._connection.send(self._settlements.take)
 
     def nack(self, tag: int) -> None:

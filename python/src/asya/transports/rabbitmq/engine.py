@@ -74,7 +74,7 @@ class Subscription(Protocol):
         """Receive nothing more; what is unsettled stays so. Nothing arrives after this has returned."""
 
     def ack(self, tag: int) -> None:
-        """Settle; it goes to the network at the end of this turn of the loop."""
+        """Settle; it goes to the network in a moment, together with others."""
 
     def nack(self, tag: int) -> None:
         """Give back for anyone."""

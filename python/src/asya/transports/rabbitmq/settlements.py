@@ -6,7 +6,7 @@ from asya.transports.rabbitmq import frames
 
 
 class Settlements:
-    """Collects what one turn of the loop settles.
+    """Collects what is settled until it is taken.
 
     Acknowledgements that reach back to the oldest unsettled delivery go in one frame (`multiple`), which is less work
     for the broker too. Such a frame also takes whatever is older, so nothing may be forgotten here: a tag that never
@@ -29,15 +29,14 @@ class Settlements:
                 self._unsettled[number] = None
         self._last = tag
 
-    def ack(self, tag: int) -> bool:
-        """Note that a delivery is done with; tell whether it is the first of this turn."""
-        first = not self._acked and not self._given_back
+    def ack(self, tag: int) -> int:
+        """Note that a delivery is done with; return how many acknowledgements wait to be taken."""
         self._acked.add(tag)
-        return first
+        return len(self._acked)
 
     def give_back(self, tag: int) -> bool:
-        """Note that a delivery goes back into its queue; tell whether it is the first of this turn."""
-        first = not self._acked and not self._given_back
+        """Note that a delivery goes back into its queue; tell whether it is the first since the last `take`."""
+        first = not self._given_back
         del self._unsettled[tag]
         self._given_back.append(tag)
         return first

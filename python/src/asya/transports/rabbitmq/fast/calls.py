@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 import pamqp.frame
@@ -22,6 +23,8 @@ class Calls:
         self._lock = asyncio.Lock()
         self._wanted: tuple[type[base.Frame], ...] = ()
         self._answer: asyncio.Future[base.Frame] | None = None
+        self._given_up: deque[tuple[type[base.Frame], ...]] = deque()
+        """What answers, still to come, to requests that nobody waits for any more."""
         self._closed: ClosedError | None = None
 
     def send(self, frame: base.Frame) -> None:
@@ -39,15 +42,21 @@ class Calls:
             if self._closed is not None:
                 raise ClosedError(self._closed.text, self._closed.code)
             self._wanted = wanted
-            self._answer = asyncio.get_running_loop().create_future()
+            answer: asyncio.Future[base.Frame] = asyncio.get_running_loop().create_future()
+            self._answer = answer
             self._write(request if isinstance(request, bytes) else pamqp.frame.marshal(request, self._number))
             try:
-                return await self._answer
+                return await answer
             finally:
+                if answer.cancelled():
+                    self._given_up.append(wanted)
                 self._wanted, self._answer = (), None
 
     def answer(self, frame: base.Frame) -> bool:
         """Take a frame for the answer if it is one that is waited for; tell whether it is."""
+        if self._given_up and isinstance(frame, self._given_up[0]):
+            self._given_up.popleft()
+            return True
         if self._answer is None or self._answer.done() or not isinstance(frame, self._wanted):
             return False
         self._answer.set_result(frame)

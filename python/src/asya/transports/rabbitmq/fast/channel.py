@@ -70,13 +70,20 @@ class Channel:
         """
         if not self.alive:
             return
+        self.hurry()
         self._connection.flush()
+        self._begin_to_close()
+        await self.ask(commands.Channel.Close(200, "", 0, 0), commands.Channel.CloseOk)
+
+    def give_up(self) -> None:
+        """Close it without waiting for the broker's answer. Idempotent."""
+        if self.alive:
+            self._begin_to_close()
+            self._calls.send(commands.Channel.Close(200, "", 0, 0))
+
+    def _begin_to_close(self) -> None:
         self._closing = True
         self.end(ClosedError("the channel was closed"), calls=False)
-        try:
-            await self.ask(commands.Channel.Close(200, "", 0, 0), commands.Channel.CloseOk)
-        finally:
-            self._connection.free_number(self)
 
     def end(self, error: ClosedError, *, calls: bool = True) -> None:
         """Take note that it is closed. Idempotent."""
@@ -85,6 +92,9 @@ class Channel:
         if self.alive:
             self.alive = False
             self.ended(error)
+
+    def hurry(self) -> None:
+        """Write what was put off: the channel is about to be closed."""
 
     def ended(self, error: ClosedError) -> None:
         """Hear once that it is not alive any more."""
@@ -113,6 +123,7 @@ class Channel:
             case commands.Channel.Close() as closing:
                 # What is asked for late in a turn would come after the answer, on a channel that is not open any more:
                 # the broker would end the whole connection.
+                self.hurry()
                 self._connection.flush()
                 self._calls.send(commands.Channel.CloseOk())
                 if self._closing:
@@ -120,6 +131,9 @@ class Channel:
                     return
                 self._connection.free_number(self)
                 self.end(ClosedError(str(closing.reply_text), int(closing.reply_code or 0)))
+            case commands.Channel.CloseOk() as closed if self._closing:
+                self._connection.free_number(self)
+                self._calls.answer(closed)
             case commands.Channel.Flow() as flow:
                 self._calls.send(commands.Channel.FlowOk(flow.active))
                 self.flow(active=bool(flow.active))

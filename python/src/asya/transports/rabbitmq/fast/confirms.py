@@ -63,6 +63,9 @@ class Confirms(Channel):
         self._sent = number
         self._unconfirmed[number] = (publication, on_published)
         self._bytes += size
+        if len(self._unconfirmed) == 1:
+            # There is nothing to send it together with: a turn of the loop sooner.
+            self._connection.flush()
 
     def confirmed(self, tag: int, multiple: bool, refused: bool) -> None:  # noqa: FBT001
         """See `reader.Channel`."""

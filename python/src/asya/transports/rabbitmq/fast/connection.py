@@ -117,7 +117,13 @@ class Connection(asyncio.BufferedProtocol):
     # -- channels
 
     def take_number(self, channel: OpenChannel) -> int:
-        """Return a number that no other open channel has."""
+        """Return a number that no other open channel has.
+
+        Raises:
+            ClosedError: The connection has ended, or has no number left.
+        """
+        if self._ended is not None:
+            raise ClosedError(self._ended.text, self._ended.code)
         number = next(number for number in range(1, self.channel_max + 2) if number not in self._channels)
         if number > self.channel_max:
             raise ClosedError(f"{self.channel_max} channels are open, more were not agreed on")

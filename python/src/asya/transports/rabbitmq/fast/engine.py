@@ -45,16 +45,20 @@ class FastEngine:
 
     async def _open(self, queue: str, actor: str, on_arrival: OnArrival) -> FastSubscription:
         subscription = FastSubscription(self._consuming, queue, actor, on_arrival)
-        await subscription.open()
         try:
-            await subscription.ask(commands.Queue.Declare(queue=queue, passive=True), commands.Queue.DeclareOk)
-        except ClosedError as error:
-            if error.code != refusals.ACCESS_REFUSED or not self._consuming.alive:
-                raise
-            # 4.2.6 and 4.3.0 want the permission to configure for this question, which a consumer has no need of.
-            # Whether it may read is found out when it starts to.
-            subscription = FastSubscription(self._consuming, queue, actor, on_arrival)
             await subscription.open()
+            try:
+                await subscription.ask(commands.Queue.Declare(queue=queue, passive=True), commands.Queue.DeclareOk)
+            except ClosedError as error:
+                if error.code != refusals.ACCESS_REFUSED or not self._consuming.alive:
+                    raise
+                # 4.2.6 and 4.3.0 want the permission to configure for this question, which a consumer has no need of.
+                # Whether it may read is found out when it starts to.
+                subscription = FastSubscription(self._consuming, queue, actor, on_arrival)
+                await subscription.open()
+        except asyncio.CancelledError:
+            subscription.give_up()
+            raise
         return subscription
 
     def _lose(self, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,9 @@ from asya.transports.rabbitmq.settlements import Settlements
 log = logging.getLogger(__name__)
 LARGEST_PREFETCH = 65535
 """What AMQP can say."""
+ACKS, ACK_SECONDS = 16, 0.002
+"""How many acknowledgements go out together, and how long the first of them waits at most. An eighth of the prefetch is
+enough, so that the broker never has to wait for them. A quorum queue writes to its log for each frame."""
 
 
 class FastSubscription(Channel):
@@ -31,6 +35,9 @@ class FastSubscription(Channel):
         self._queue, self._actor = queue, actor
         self._on_arrival = on_arrival
         self._settlements = Settlements(self.number)
+        self._acks = 1
+        self._due: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
         self._consumer: str | None = None
         self._starts = 0
 
@@ -42,6 +49,7 @@ class FastSubscription(Channel):
     async def start(self, prefetch: int) -> None:
         """See `engine.Subscription.start`."""
         self._starts += 1
+        self._acks = max(1, min(ACKS, prefetch // 8))
         consumer = str(self._starts)
         with self._translated():
             await self.ask(commands.Basic.Qos(prefetch_count=min(prefetch, LARGEST_PREFETCH)), commands.Basic.QosOk)
@@ -68,17 +76,28 @@ class FastSubscription(Channel):
             await super().close()
 
     def ack(self, tag: int) -> None:
-        """See `engine.Subscription.ack`."""
+        """See `engine.Subscription.ack`; several go out together."""
         if not self.alive:
             raise ConnectionLostError("the channel is closed")
-        if self._settlements.ack(tag):
+        waiting = self._settlements.ack(tag)
+        if waiting == self._acks:
             self._connection.write_late(self._settlements.take)
+        elif waiting == 1 and self._due is None:
+            self._due = self._loop.call_later(ACK_SECONDS, self.hurry)
 
     def nack(self, tag: int) -> None:
         """See `engine.Subscription.nack`."""
         if not self.alive:
             raise ConnectionLostError("the channel is closed")
         if self._settlements.give_back(tag):
+            self._connection.write_late(self._settlements.take)
+
+    def hurry(self) -> None:
+        """See `Channel.hurry`: acknowledge now."""
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+        if self.alive:
             self._connection.write_late(self._settlements.take)
 
     def delivered(self, tag: int, body: bytes, redelivered: bool, headers: Mapping[str, Any]) -> None:  # noqa: FBT001
@@ -101,6 +120,8 @@ class FastSubscription(Channel):
     def ended(self, error: ClosedError) -> None:  # noqa: ARG002
         """See `Channel.ended`."""
         self._consumer = None
+        if self._due is not None:
+            self._due.cancel()
         if self.on_end is not None:
             self.on_end()
 
