@@ -14,9 +14,10 @@ import pytest_asyncio
 from tests.contract.transports.harness import Inbox, depth_of, until
 
 from asya.errors import NoDestinationError, RefusedError, SettingsError, TransportError
-from asya.transports import Outgoing, QueueNames, QueueSpec
+from asya.transports import Outgoing, QueueNames, QueueSpec, Settle
 from asya.transports.settings import SqliteSettings
 from asya.transports.sqlite import Reader, SqliteTransport
+from asya.transports.sqlite import clock as sqlite_clock
 from asya.transports.sqlite import schema as sqlite_schema
 from asya.transports.sqlite.wake import folder_of
 
@@ -242,10 +243,121 @@ async def test_a_newer_database_is_refused(connect: Connect, path: Path) -> None
     other = sqlite3.connect(path)
     other.execute("PRAGMA user_version = 99")
     other.close()
-    with pytest.raises(TransportError, match="has schema version 99, this program reads 1"):
+    with pytest.raises(TransportError, match="has schema version 99, this program reads 2"):
         await connect()
     with pytest.raises(TransportError, match="has schema version 99"):
         Reader(path, NAMES)
+
+
+class Machine:
+    """Sets the wall clock and restarts the machine, as far as this process can tell."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+        self._wall = time.time
+
+    def set_clock(self, seconds: float) -> None:
+        """Let the wall clock be `seconds` ahead of the true time."""
+        self._monkeypatch.setattr(time, "time", lambda: self._wall() + seconds)
+
+    def restart(self) -> None:
+        """Begin another boot, whose count of seconds begins at 0."""
+        start = time.monotonic()
+        self._monkeypatch.setattr(sqlite_clock, "_boot", lambda: "another boot")
+        self._monkeypatch.setattr(sqlite_clock, "_elapsed", lambda: time.monotonic() - start)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return Machine(monkeypatch)
+
+
+@pytest.mark.parametrize("jump", [-3600.0, 3600.0])
+async def test_a_wall_clock_that_is_set_changes_nothing(connect: Connect, machine: Machine, jump: float) -> None:
+    transport = await connect("a", "held", "later")
+    await transport.publish([Outgoing("a", b"1"), Outgoing("held", b"h"), Outgoing("later", b"l", 600.0)])
+    holder = Inbox()
+    await transport.consume("held", 1, holder)
+    held = await holder.take()
+
+    machine.set_clock(jump)
+    newcomer = await connect()  # a process that only ever saw the clock as it is now
+    await newcomer.publish([Outgoing("a", b"2")])
+    depths = await newcomer.depth(["a", "held", "later"])
+    assert (depths["a"].ready, depths["a"].delayed) == (2, 0)
+    assert depths["a"].oldest_seconds is not None
+    assert 0 < depths["a"].oldest_seconds < 30
+    assert depths["held"].in_flight == 1
+    assert depths["later"].delayed == 1
+
+    inbox = Inbox()
+    await newcomer.consume("a", 2, inbox)
+    assert [delivery.body for delivery in await inbox.take_many(2)] == [b"1", b"2"]
+    await transport.extend(held, 30.0)
+    await transport.complete(held)
+
+
+@pytest.mark.parametrize("jump", [-3600.0, 0.0, 3600.0])
+async def test_after_a_restart_of_the_machine_everything_comes(
+    connect: Connect, path: Path, machine: Machine, jump: float
+) -> None:
+    """Whatever was done to the wall clock meanwhile; leases end with the machine, and their deliveries count."""
+    machine.set_clock(0.0)
+    before = await connect("a", "held", "later", lease_seconds=3600.0)
+    await before.publish([Outgoing("a", b"1"), Outgoing("held", b"h"), Outgoing("later", b"l", 600.0)])
+    holder = Inbox()
+    await before.consume("held", 1, holder)
+    await holder.take()
+    image = path.with_name("image.db")
+    with sqlite3.connect(path) as source, sqlite3.connect(image) as copy:
+        source.backup(copy)
+
+    machine.restart()
+    machine.set_clock(jump)
+    after = await connect(at=image)
+    inbox = Inbox()
+    for actor in ("a", "held"):
+        await after.consume(actor, 1, inbox)
+    await after.publish([Outgoing("a", b"2")])
+    found = {delivery.body: delivery.attempts for delivery in await inbox.take_many(2)}
+    assert found == {b"1": 1, b"h": 2}
+    later = await depth_of(after, "later")
+    assert (later.ready, later.delayed) == ((1, 0) if jump > 0 else (0, 1))
+    connection = sqlite3.connect(image)
+    now = sqlite_clock.Clock(connection).now()
+    (due,) = connection.execute("SELECT max(due) FROM messages WHERE token = 0").fetchone()
+    connection.close()
+    assert due - now <= 600.0, "a delay begins anew at worst"
+    check_books(image)
+
+
+async def test_a_delay_is_no_part_of_the_age_of_what_was_given_back(connect: Connect) -> None:
+    transport = await connect("a")
+    await transport.publish([Outgoing("a", b"x", 0.5)])
+    inbox = Inbox()
+    consumer = await transport.consume("a", 1, inbox)
+    delivery = await inbox.take()
+    came = time.monotonic()
+    consumer.set_credit(0)
+    await transport.complete(delivery, settle=Settle.RELEASE)
+    depth = await depth_of(transport, "a")
+    assert depth.oldest_seconds is not None
+    assert depth.oldest_seconds < time.monotonic() - came + 0.4
+
+
+async def test_a_database_of_the_first_version_goes_on(connect: Connect, path: Path) -> None:
+    transport = await connect("a")
+    await transport.publish([Outgoing("a", b"old")])
+    await transport.close()
+    other = sqlite3.connect(path)
+    other.execute("DROP TABLE clock")
+    other.execute("PRAGMA user_version = 1")
+    other.close()
+    with pytest.raises(TransportError, match="has schema version 1; the next to send or receive makes it 2"):
+        Reader(path, NAMES)
+    inbox = Inbox()
+    await (await connect()).consume("a", 1, inbox)
+    assert (await inbox.take()).body == b"old"
 
 
 async def test_another_programs_file_is_left_alone(connect: Connect, path: Path) -> None:

@@ -6,13 +6,13 @@ A reader never takes the write lock, so watching fifty queues each second costs 
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from asya.transports.base import Depth
 from asya.transports.naming import QueueNames
+from asya.transports.sqlite.clock import Clock
 from asya.transports.sqlite.schema import connect_read_only, explain
 
 # `total` is kept by the writers; only what is leased or delayed is counted, and the primary key leads straight to it.
@@ -44,7 +44,7 @@ class Reader:
 
     def depth(self, actors: Sequence[str]) -> dict[str, Depth]:
         """Count messages per queue with one query; an actor without a queue is left out."""
-        now = time.time()
+        now = self._now()
         rows = self._query(_DEPTH, {"now": now, "namespace": self._names.namespace})
         found: dict[str, Any] = {name: counts for name, *counts in rows}
         depths: dict[str, Depth] = {}
@@ -65,6 +65,12 @@ class Reader:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+    def _now(self) -> float:
+        try:
+            return Clock(self._connection).now()
+        except sqlite3.Error as error:
+            raise explain(error, self._path) from error
 
     def _query(self, sql: str, values: dict[str, object] | tuple[object, ...]) -> list[Any]:
         try:

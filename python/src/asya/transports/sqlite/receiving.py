@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from functools import partial
 from pathlib import Path
 
@@ -110,7 +109,7 @@ class Receiving:
                 self._hand_over(subscription, Delivery(body, subscription.actor, held, attempts, self._lease_seconds))
         if handed.next_look is not None:
             # A little late rather than a little early: the loop's clock and the database's are not the same.
-            self._look_in(max(0.0, handed.next_look - time.time()) + 0.001)
+            self._look_in(handed.next_look + 0.001)
 
     def _hand_over(self, subscription: Subscription, delivery: Delivery) -> None:
         try:

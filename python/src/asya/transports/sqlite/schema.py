@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from asya.errors import DeniedError, RefusedError, TransportError
+from asya.transports.sqlite import clock
 
 APPLICATION_ID: Final = 0x61737961  # "asya" in ASCII, so that a foreign database is recognised
-VERSION: Final = 1
+VERSION: Final = 2
 BUSY_SECONDS: Final = 10.0
 """How long a transaction waits for other processes before it is refused."""
 
@@ -30,7 +31,8 @@ _TABLES: Final = (
         delivery_limit INTEGER,
         total INTEGER NOT NULL DEFAULT 0
     )""",
-    # `token` is 0 while nobody holds the message. `since`: when it could first be handed out. Times are Unix seconds.
+    # `token` is 0 while nobody holds the message. `since`: when it was published, and, once it was handed out, when it
+    # first could be; so never ahead of the clock. Times are those of `clock`.
     """CREATE TABLE messages (
         queue INTEGER NOT NULL REFERENCES queues (id),
         due REAL NOT NULL,
@@ -41,7 +43,10 @@ _TABLES: Final = (
         PRIMARY KEY (queue, due, id)
     ) WITHOUT ROWID""",
     "CREATE TABLE bodies (id INTEGER PRIMARY KEY, body BLOB NOT NULL)",
+    clock.TABLE,
 )
+_UPGRADES: Final = {1: (clock.TABLE,)}
+"""By the version that a database has, what makes it the next one."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -93,6 +98,10 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
         raise
     if version != VERSION:
         connection.close()
+        if version:
+            raise TransportError(
+                f"{path} has schema version {version}; whoever sends or receives next makes it {VERSION}"
+            )
         raise TransportError(f"{path} is empty; nothing was declared in it yet")
     return connection
 
@@ -117,11 +126,13 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA journal_size_limit = 67108864")
     connection.execute("BEGIN IMMEDIATE")
     try:
-        if _version(connection, path) == 0:
-            for table in _TABLES:
-                connection.execute(table)
+        version = _version(connection, path)
+        for statement in _UPGRADES.get(version, _TABLES) if version < VERSION else ():
+            connection.execute(statement)
+        if version < VERSION:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {VERSION}")
+        clock.anchor(connection)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

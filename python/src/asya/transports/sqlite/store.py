@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from asya.errors import LeaseLostError, NoDestinationError, TransportError
 from asya.transports.base import Settle
+from asya.transports.sqlite.clock import Clock
 
 _MOVE = "UPDATE messages SET queue = ?, due = ?, token = 0 WHERE queue = ? AND due = ? AND id = ?"
 
@@ -71,6 +71,7 @@ class Store:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._execute = connection.execute
+        self.clock = Clock(connection)
         self._now = 0.0
         self._next_id = 0
         self._queues: dict[str, Queue | None] = {}
@@ -85,7 +86,7 @@ class Store:
     def begin(self) -> None:
         """Take the write lock; waits for other processes."""
         self._execute("BEGIN IMMEDIATE")
-        self._now = time.time()
+        self._now = self.clock.now()
         self._next_id = self._execute("SELECT coalesce(max(id), 0) + 1 FROM bodies").fetchone()[0]
         self._queues.clear()
         self.touched.clear()
@@ -141,8 +142,7 @@ class Store:
         """
         queues = [self.require(posting.actor, posting.queue).id for posting in postings]
         for queue, posting in zip(queues, postings, strict=True):
-            due = self._now + posting.delay
-            self._new_messages.append((queue, due, self._next_id, due))
+            self._new_messages.append((queue, self._now + posting.delay, self._next_id, self._now))
             self._new_bodies.append((self._next_id, posting.body))
             self._next_id += 1
             self._totals[queue] = self._totals.get(queue, 0) + 1
@@ -214,8 +214,8 @@ class Store:
                 keys.append((until, token, queue.id, due, id_))
                 claims.append(Claim(Lease(name, queue.id, id_, until, token), body, attempts + 1))
             self._connection.executemany(
-                "UPDATE messages SET due = ?, token = ?, attempts = attempts + 1"
-                " WHERE queue = ? AND due = ? AND id = ?",
+                "UPDATE messages SET due = ?, since = CASE token WHEN 0 THEN due ELSE since END, token = ?,"
+                " attempts = attempts + 1 WHERE queue = ? AND due = ? AND id = ?",
                 keys,
             )
             if len(rows) < wanted:
@@ -223,7 +223,7 @@ class Store:
         return claims
 
     def next_due(self, name: str) -> float | None:
-        """Say when the first message of a queue may be handed out, in Unix seconds; None: it is empty."""
+        """Say when the first message of a queue may be handed out, by `clock`; None: it is empty."""
         row = self._execute(
             "SELECT min(due) FROM messages WHERE queue = (SELECT id FROM queues WHERE name = ?)", (name,)
         ).fetchone()

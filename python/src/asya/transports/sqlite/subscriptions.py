@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -43,7 +42,7 @@ class Held(NamedTuple):
 class Handed:
     """What one transaction means for the consumers.
 
-    `freed`: one entry per settled delivery. `next_look`: Unix seconds when a queue with nothing to hand out should be
+    `freed`: one entry per settled delivery. `next_look`: in how many seconds a queue with nothing to hand out should be
     looked at again; None where every consumer got what it asked for.
     """
 
@@ -51,9 +50,9 @@ class Handed:
     claims: list[tuple[Subscription, list[Claim]]] = field(default_factory=list)
     next_look: float | None = None
 
-    def look_at(self, when: float) -> None:
+    def look_in(self, seconds: float) -> None:
         """Note a time to look again; the earliest counts."""
-        self.next_look = when if self.next_look is None else min(self.next_look, when)
+        self.next_look = seconds if self.next_look is None else min(self.next_look, seconds)
 
 
 class Subscriptions:
@@ -91,7 +90,7 @@ class Subscriptions:
     def look(self, store: Store) -> Handed | None:
         """See by reading alone whether anything can be handed out; None: yes, so a transaction is worth it."""
         handed = Handed()
-        now = time.time()
+        now = store.clock.now()
         for subscription in tuple(self.active):
             if not subscription.look or subscription.credit <= subscription.out:
                 continue
@@ -118,7 +117,7 @@ class Subscriptions:
             if len(claims) == wanted:
                 subscription.look = True
             else:
-                self._look_later(handed, store.next_due(subscription.queue), time.time())
+                self._look_later(handed, store.next_due(subscription.queue), store.clock.now())
         return handed
 
     def committed(self, store: Store, handed: Handed) -> None:
@@ -146,5 +145,5 @@ class Subscriptions:
             self._freed.append((held.subscription, held.lease))
 
     def _look_later(self, handed: Handed, due: float | None, now: float) -> None:
-        recheck = now + self._recheck_seconds
-        handed.look_at(recheck if due is None else min(due, recheck))
+        left = self._recheck_seconds if due is None else max(0.0, due - now)
+        handed.look_in(min(left, self._recheck_seconds))
