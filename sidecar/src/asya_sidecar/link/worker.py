@@ -214,6 +214,9 @@ class WorkerConnection(asyncio.Protocol):
             call.since = self._loop.time()  # a batch says itself when it begins
         self.calls[call.number] = call
         self.send(frames.call_frame(call.number, call.meta, call.payload))
+        if len(self.calls) == 1:
+            # There is nothing to send it together with: a turn of the loop sooner.
+            self._flush()
 
     def stop_call(self, call: Call) -> None:
         """Cancel an async handler, or a call that has not begun; replace the process of any other."""
