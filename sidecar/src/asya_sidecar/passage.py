@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from asya_sidecar.gate import Gate, Sending
 
 log = logging.getLogger("asya.loop")
+_UNHARMED = "an error of the sidecar's met a message that is settled already; its slot is free"
 _clock = time.perf_counter
 INSTANCE = f"{socket.gethostname()}:{os.getpid()}"
 
@@ -328,18 +329,24 @@ class Passage:
 
     def _settled(self, hop: Hop) -> None:
         hop.settled = _clock()
-        if self._observer is not None:
-            self._observer.passed(hop)
-        decision = hop.decision
-        if decision is not None and decision.failure is not None:
-            _log_failure(hop.envelope, decision)
+        try:
+            if self._observer is not None:
+                self._observer.passed(hop)
+            decision = hop.decision
+            if decision is not None and decision.failure is not None:
+                _log_failure(hop.envelope, decision)
+        except Exception:
+            log.exception(_UNHARMED)
         self._let_go(hop)
 
     def _let_go(self, hop: Hop) -> None:
-        if self._tracer is not None and hop.trace is not None:
-            self._tracer.end(hop)
-        if self._gate is not None:
-            self._gate.left(hop)
+        try:
+            if self._tracer is not None and hop.trace is not None:
+                self._tracer.end(hop)
+            if self._gate is not None:
+                self._gate.left(hop)
+        except Exception:
+            log.exception(_UNHARMED)
         hop.stream, hop.messages = None, ()
         self._holding.remove(hop)
         self._slots.ended(hop)

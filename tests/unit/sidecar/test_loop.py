@@ -14,6 +14,9 @@ from tests.unit.sidecar.conftest import NAMES, Bench, RecordingReceiver
 from asya.policy import Policy, Resiliency
 from asya.transports import Delivery, QueueSpec
 from asya.wire import headers
+from asya_sidecar.decide import Actor
+from asya_sidecar.hop import Hop
+from asya_sidecar.metrics.recorder import Recorder
 
 RETRY = Resiliency(policies={"default": Policy(max_attempts=3, initial_delay=0.01, jitter=False)})
 SETTLED = (0, 0, 0, 0)
@@ -529,3 +532,44 @@ async def test_a_delivery_on_its_way_while_the_actor_drains_is_given_back(bench:
     await bench.until(lambda: not bench.loop.held)
     assert bench.inside("b") == []
     assert len(late) == 2, "the broker hands it out again"
+
+
+class FakeBrokenObserver(Recorder):
+    """Fails at the end of each message, and of each wait."""
+
+    def passed(self, hop: Hop) -> None:
+        raise TypeError("a bug in counting")
+
+
+async def test_a_bug_in_counting_holds_no_slot_and_changes_no_message(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    await bench.start(ASYA_CONCURRENCY="1", observer=FakeBrokenObserver(Actor(name="me")))
+    await bench.handler("def handle(p): return p")
+    for index in range(3):
+        await bench.send({"n": index})
+    assert payloads(await bench.arrives("b", 3)) == [{"n": 0}, {"n": 1}, {"n": 2}]
+    await bench.until(lambda: not bench.loop.held)
+    assert await bench.counts() == SETTLED
+    assert bench.loop.active == 0
+    assert caplog.text.count("TypeError: a bug in counting") == 3
+
+
+async def test_a_message_that_an_error_of_ours_puts_aside_is_let_go_although_counting_fails_too(
+    bench: Bench, receiver: RecordingReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.start(ASYA_CONCURRENCY="1", observer=FakeBrokenObserver(Actor(name="me")), reporter=receiver)
+    await bench.handler("def handle(p): return p")
+    asked = 0
+
+    async def broken(envelope_id: str) -> None:
+        nonlocal asked
+        asked += 1
+        raise TypeError("a bug")
+
+    monkeypatch.setattr(receiver, "preflight", broken)
+    await bench.send({"n": 1})
+    queue = bench.broker.queues[NAMES.queue("me")]
+    await bench.until(lambda: queue.dead and not bench.loop.held)
+    assert (bench.loop.active, asked) == (0, 1)
+    assert await bench.counts() == (0, 0, 0, 1)
