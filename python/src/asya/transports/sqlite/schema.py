@@ -99,9 +99,7 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
     if version != VERSION:
         connection.close()
         if version:
-            raise TransportError(
-                f"{path} has schema version {version}; whoever sends or receives next makes it {VERSION}"
-            )
+            raise TransportError(f"{path} has schema version {version}; the next to send or receive makes it {VERSION}")
         raise TransportError(f"{path} is empty; nothing was declared in it yet")
     return connection
 
