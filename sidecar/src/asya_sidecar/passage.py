@@ -234,7 +234,7 @@ class Passage:
         """Wait until all results are confirmed, and make the children known, before anything is decided."""
         try:
             await stream.flush()
-        except asyncio.CancelledError:
+        except BaseException:
             stream.abandon()
             raise
         hop.children = tuple(stream.children)

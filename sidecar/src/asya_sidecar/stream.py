@@ -45,6 +45,8 @@ class Stream:
         self._paused: WorkerConnection | None = None
         self._idle: asyncio.Future[None] | None = None
         self._recoveries: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
+        """An error of ours that a result met; the message cannot be settled as if that one had arrived."""
         self.children: dict[str, None] = {}
         """Ids of what was published, in order; a call that had to be begun anew emits the same ones again."""
         self.undeliverable = False
@@ -59,9 +61,9 @@ class Stream:
             return
         if self._tracer is not None:
             send = self._tracer.stamp(self._hop, send)
+        message = self._carrier.outgoing(send)
         self.children[send.envelope.id] = None
         self._pending += 1
-        message = self._carrier.outgoing(send)
         self.pending_bytes += len(message.body)
         sending = None if self._gate is None else self._gate.sending(self._hop, (message,))
         if sending is None or sending.ready:
@@ -70,14 +72,16 @@ class Stream:
                 future.add_done_callback(sending.done)
             future.add_done_callback(lambda done: self._published(send, message, done))
         else:
-            self._go_on(self._publish_later(send, message, sending))
+            self._go_on(self._publish_later(send, message, sending), len(message.body))
         call = self._hop.call
-        if not self._is_full or self._paused is not None:
+        worker = None if call is None else call.worker
+        if worker is None or self._paused is worker or not self._is_full:
             return
-        if call is not None and call.worker is not None:
-            # The connection is remembered, not the call's: the call may be over before its results are confirmed.
-            self._paused = call.worker
-            self._paused.pause_reading()
+        # The connection is remembered, not the call's: the call may be over before its results are confirmed. Where
+        # another one was, its process is gone and the call was begun anew.
+        self._resume()
+        self._paused = worker
+        worker.pause_reading()
 
     @property
     def _is_full(self) -> bool:
@@ -89,11 +93,13 @@ class Stream:
         return bool(self._recoveries)
 
     async def flush(self) -> None:
-        """Wait until everything that was published is confirmed."""
+        """Wait until everything that was published is confirmed; an error of ours is raised at once."""
         self._resume()
-        if self._pending:
+        if self._pending and self._failure is None:
             self._idle = asyncio.get_running_loop().create_future()
             await self._idle
+        if self._failure is not None:
+            raise self._failure
 
     def abandon(self) -> None:
         """Try nothing again: the message is released, and whoever gets it emits the same results."""
@@ -107,15 +113,24 @@ class Stream:
         if error is None:
             self._arrived(len(message.body), (message,))
         elif isinstance(error, TransportError):
-            self._go_on(self._recover(send, len(message.body), error))
+            self._go_on(self._recover(send, len(message.body), error), len(message.body))
             self._hop.way.held_up(self._hop)
         else:
-            raise error
+            self._fail(error, len(message.body))
 
-    def _go_on(self, work: Coroutine[Any, Any, None]) -> None:
+    def _go_on(self, work: Coroutine[Any, Any, None], size: int) -> None:
         task = asyncio.get_running_loop().create_task(work, name="publish later")
         self._recoveries.add(task)
-        task.add_done_callback(self._recoveries.discard)
+        task.add_done_callback(lambda done: self._went_on(done, size))
+
+    def _went_on(self, task: asyncio.Task[None], size: int) -> None:
+        self._recoveries.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error, size)
+
+    def _fail(self, error: BaseException, size: int) -> None:
+        self._failure = self._failure or error
+        self._arrived(size, ())
 
     async def _publish_later(self, send: Send, message: Outgoing, sending: Sending) -> None:
         await sending.wait()
@@ -137,13 +152,14 @@ class Stream:
     def _arrived(self, size: int, messages: Sequence[Outgoing]) -> None:
         self._pending -= 1
         self.pending_bytes -= size
+        if self._pending <= WINDOW // 2 and self.pending_bytes <= WINDOW_BYTES // 2:
+            self._resume()
+        done = not self._pending or self._failure is not None
+        if done and self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
         if self._observer is not None:
             for message in messages:
                 self._observer.published(message)
-        if self._pending <= WINDOW // 2 and self.pending_bytes <= WINDOW_BYTES // 2:
-            self._resume()
-        if not self._pending and self._idle is not None and not self._idle.done():
-            self._idle.set_result(None)
 
     def _resume(self) -> None:
         paused, self._paused = self._paused, None

@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 from tests.unit.sidecar.conftest import NAMES, Bench
 
+from asya.transports import Delivery
+from asya.wire import decode, encode, new_envelope, raw
 from asya_sidecar import loop, stream
+from asya_sidecar.decide import Actor, Result
+from asya_sidecar.hop import Hop
+from asya_sidecar.link import Call, WorkerConnection
 from asya_sidecar.stream import Stream
 
 SETTLED = (0, 0, 0, 0)
@@ -102,3 +107,46 @@ async def test_results_of_one_call_are_bounded_in_bytes(bench: Bench, monkeypatc
     assert max(peaks) < 4_000_000
     await bench.until(lambda: not bench.loop.held)
     assert await bench.counts() == SETTLED
+
+
+async def test_a_result_that_meets_an_error_of_ours_holds_no_slot(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.start(ASYA_CONCURRENCY="1")
+    await bench.handler("def handle(p):\n    for i in range(p):\n        yield i")
+
+    async def broken(*_: object) -> None:
+        raise TypeError("a bug")
+
+    monkeypatch.setattr(bench.carrier, "publish_again", broken)
+    bench.broker.fill(NAMES.queue("b"))
+    await bench.send(250)
+    dead = bench.broker.queues[NAMES.queue("me")].dead
+    await bench.until(lambda: dead and not bench.loop.held)
+    assert (bench.loop.active, bench.loop.waiting) == (0, 0)
+    bench.broker.fill(NAMES.queue("b"), False)
+    await bench.send(1)
+    await bench.arrives("b")
+    assert await bench.counts() == (0, 0, 0, 1)
+
+
+async def test_a_call_that_was_begun_anew_is_slowed_down_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "WINDOW", 10)
+    await bench.start()
+    bench.broker.fill(NAMES.queue("b"))
+    described = Actor(name="me")
+    delivery = Delivery(encode(new_envelope(["me", "b"], raw({}), now=1.0)), "me", None)
+    hop = Hop(bench.loop._passage, delivery, 0.0)
+    hop.envelope = decode(delivery.body)
+    hop.call = Call(b"", b"", 1.0, hop)
+    made = Stream(hop, described, bench.carrier, None, None, None)
+    gone, new = (WorkerConnection(bench.link, asyncio.get_running_loop()) for _ in range(2))
+    hop.call.worker = gone
+    for index in range(1, 13):
+        made.chunk(index, Result(b"", b"1"))
+    assert gone._paused == 1
+    hop.call.start_over()
+    hop.call.worker = new
+    made.chunk(1, Result(b"", b"1"))
+    assert (gone._paused, new._paused) == (0, 1)
+    made.abandon()
