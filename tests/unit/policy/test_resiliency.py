@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from asya.errors import PolicyError
 from asya.policy import Failure, Policy, Resiliency, Retry, Rule, format_duration, parse_duration
-from asya.policy.resiliency import Exhausted, TooLate
+from asya.policy.resiliency import LONGEST_DELAY, Exhausted, TooLate
 from asya.policy.text import policies_from_json, policies_to_json, rules_from_json, rules_to_json
 
 NOW = 1000.0
@@ -122,6 +122,15 @@ def test_retry_after_replaces_the_delay() -> None:
     verdict = judge(some, Failure(type="X", retry_after=42.0))
     assert verdict == Retry(delay=42.0, max_attempts=5)
     assert judge(some, Failure(type="X", retry_after=-1.0)).delay == 0
+
+
+@pytest.mark.parametrize("hint", [LONGEST_DELAY + 1, 1e300, float("inf"), float("nan")])
+def test_a_delay_that_nobody_waits_for_is_too_late(hint: float) -> None:
+    some = Resiliency(policies={"default": Policy(max_attempts=5)})
+    assert judge(some, Failure(type="X", retry_after=LONGEST_DELAY)) == Retry(delay=LONGEST_DELAY, max_attempts=5)
+    assert judge(some, Failure(type="X", retry_after=hint)) == TooLate(reason="PolicyExhausted", max_attempts=5)
+    slow = Resiliency(policies={"default": Policy(max_attempts=5, initial_delay=hint, max_interval=hint, jitter=False)})
+    assert judge(slow, Failure(type="X")) == TooLate(reason="PolicyExhausted", max_attempts=5)
 
 
 def test_a_retry_after_the_deadline_is_none() -> None:

@@ -18,6 +18,8 @@ DEFAULT_FIRST_DELAY = 1.0
 DEFAULT_MAX_INTERVAL = 300.0
 DEFAULT_MAX_ATTEMPTS = 3
 DEFAULT_ACTOR_TIMEOUT = 300.0
+LONGEST_DELAY = 365 * 24 * 3600.0
+"""Seconds between two attempts; a retry that would come later than that is not made. Every transport can count so far."""
 
 RUNTIME_CRASHED = "RuntimeCrashed"
 RESULT_NOT_SERIALIZABLE = "ResultNotSerializable"
@@ -102,7 +104,7 @@ class Exhausted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TooLate(msgspec.Struct, frozen=True, kw_only=True):
-    """The next attempt would come after the deadline or the policy's `max_duration`."""
+    """The next attempt would come after the deadline or the policy's `max_duration`, or later than anybody waits."""
 
     reason: Literal["Timeout", "PolicyExhausted"]
     max_attempts: int
@@ -161,6 +163,8 @@ class Resiliency(msgspec.Struct, frozen=True, kw_only=True):
         again_at = now + delay
         if deadline_at is not None and again_at >= deadline_at:
             return TooLate(reason="Timeout", max_attempts=policy.max_attempts)
+        if not delay <= LONGEST_DELAY:  # so written, NaN is too late as well
+            return TooLate(reason="PolicyExhausted", max_attempts=policy.max_attempts)
         if policy.max_duration is not None and again_at >= first_attempt_at + policy.max_duration:
             return TooLate(reason="PolicyExhausted", max_attempts=policy.max_attempts)
         return Retry(delay=delay, max_attempts=policy.max_attempts)
