@@ -19,7 +19,7 @@ DEFAULT_MAX_INTERVAL = 300.0
 DEFAULT_MAX_ATTEMPTS = 3
 DEFAULT_ACTOR_TIMEOUT = 300.0
 LONGEST_DELAY = 365 * 24 * 3600.0
-"""Seconds between two attempts; a retry that would come later than that is not made. Every transport can count so far."""
+"""Seconds between two attempts; a retry that would come later is not made. Every transport can count so far."""
 
 RUNTIME_CRASHED = "RuntimeCrashed"
 RESULT_NOT_SERIALIZABLE = "ResultNotSerializable"
