@@ -357,11 +357,10 @@ class Expectations:
             target = self._overrides.get(first, first)
             message = self._message(target, prev=prev, curr=first, next_=tuple(rest))
             row = "exhausted-route"
-            yield Expected(
-                (row,), send=replace(message, phase=table.phase(row), reason=table.reason(row), attempt=1, error=error)
-            )
+            told = {"phase": table.phase(row), "reason": table.reason(row), "attempt": 1, "error": error}
+            yield Expected((row,), send=replace(message, **(self._outcome() if s.past_sink else told)))
         elif s.past_sink and s.envelope.get("status"):
-            yield Expected(("exhausted",), send=self._message(SINK, prev=prev, curr=SINK))
+            yield Expected(("exhausted",), send=replace(self._message(SINK, prev=prev, curr=SINK), **self._outcome()))
         else:
             reason = table.reason(cause) or table.reason("exhausted")
             message = self._sink("exhausted", error=error, prev=prev)
@@ -376,7 +375,8 @@ class Expectations:
         if s.terminal:
             yield from self._exhausted(Policy(), failure, "", 0, s.attempt)
         elif s.past_sink and s.envelope.get("status"):
-            yield Expected((row,), send=self._message(SINK, prev=(*s.prev, s.curr), curr=SINK))
+            back = self._message(SINK, prev=(*s.prev, s.curr), curr=SINK)
+            yield Expected((row,), send=replace(back, **self._outcome()))
         else:
             message = self._sink(row, error=failure["type"], prev=(*s.prev, s.curr))
             yield Expected((row,), send=replace(message, reason=why, attempt=s.attempt))
@@ -385,8 +385,8 @@ class Expectations:
         s = self._s
         message = self._message(s.actor.name, prev=s.prev, curr=s.curr, next_=s.next)
         message = replace(message, hop=hop_of(s.envelope), delay=delay)
-        if s.terminal:
-            return message
+        if s.terminal or s.past_sink:
+            return replace(message, **self._outcome())
         return replace(
             message, phase=table.phase("handler-error"), actor=s.actor.name, attempt=attempt + 1, error=failure["type"]
         )
@@ -422,6 +422,12 @@ class Expectations:
             headers=self._headers, hop=hop_of(s.envelope) + 1, payload=s.envelope.get("payload"),
             created_at=status.get("created_at") or ANY, deadline_at=status.get("deadline_at"),
         )  # fmt: skip
+
+    def _outcome(self) -> dict[str, Any]:
+        """Return the fields of the status as they came: behind the sink they are the task's, whatever a hook does."""
+        status = self._s.envelope.get("status") or {}
+        found = {name: status[name] for name in ("phase", "reason", "actor", "attempt", "partial") if name in status}
+        return {**found, "error": (status.get("error") or {}).get("type")} if status else {}
 
     def _sink(self, row: str, *, prev: tuple[str, ...] | None = None, error: str | None = None) -> Message:
         s = self._s

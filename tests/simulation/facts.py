@@ -60,7 +60,8 @@ def hop_of(envelope: dict[str, Any]) -> int:
 
 def attempt_of(envelope: dict[str, Any], actor: str, *, terminal: bool) -> int:
     """Return the number of the attempt that an envelope is at this actor."""
-    if terminal:
+    route = envelope.get("route")
+    if terminal or (isinstance(route, dict) and "x-sink" in (route.get("prev") or [])):
         return int((envelope.get("headers") or {}).get("x-asya-terminal-attempt", 1))
     status = envelope.get("status") or {}
     if status.get("phase") == "retrying" and status.get("actor") == actor:

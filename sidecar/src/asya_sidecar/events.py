@@ -14,6 +14,7 @@ import msgspec
 from asya.wire import Envelope, Raw, format_time
 from asya_sidecar.decide import Actor, Decision, Final
 from asya_sidecar.decide.before import Preflight
+from asya_sidecar.decide.build import attempt_at
 
 
 class Report(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -55,12 +56,10 @@ class Reporter(Protocol):
 
 def progress_event(envelope: Envelope, actor: Actor, status: str, more: dict[str, Any]) -> Report:
     """Tell where a message is: `processing`, `completed` or `retrying`."""
-    known = envelope.status
-    attempt = known.attempt if known is not None and known.phase == "retrying" and known.actor == actor.name else 1
     data = {
         "actor": actor.name,
         "hop": envelope.hop,
-        "attempt": attempt,
+        "attempt": attempt_at(envelope, actor),
         "prev": envelope.route.prev,
         "next": envelope.route.next,
         **more,

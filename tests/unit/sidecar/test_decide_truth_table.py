@@ -511,6 +511,35 @@ def test_a_failing_hook_leaves_the_outcome_and_has_no_deadline() -> None:
     assert given_up.sends[0].envelope.status == first.status
 
 
+@pytest.mark.parametrize("route", [(), ("plan-b",)])
+def test_the_outcome_of_the_task_outlives_the_retries_of_a_hook(route: tuple[str, ...]) -> None:
+    policies = {"default": Policy(max_attempts=3, initial_delay=1.0, max_duration=60.0, on_exhausted=route)}
+    hook = Actor(name="hook", resiliency=Resiliency(policies=policies))
+    lost = retried(envelope(), ME, 3).decision.sends[0].envelope
+    sink_with_hooks = after_call(lost, Ended(result(next=["hook", "last"]), 1), Actor(name="x-sink"), NOW)
+    first = sink_with_hooks.sends[0].envelope
+    assert first.status is not None
+    assert (first.status.phase, first.status.actor, first.status.attempt) == ("failed", "me", 3)
+
+    given, rows = first, []
+    for _ in range(3):
+        decision = after_call(given, Failed(failure=BOOM), hook, NOW)
+        rows.append(decision.row)
+        given = decode(encode(decision.sends[0].envelope))
+        assert given.status == first.status
+    assert rows == ["handler-error", "handler-error", "exhausted-route" if route else "exhausted"]
+    assert decision.sends[0].actor == ("plan-b" if route else "x-sink")
+
+    again = decode(encode(after_call(first, Failed(failure=BOOM), hook, NOW).sends[0].envelope))
+    assert after_call(again, Failed(failure=BOOM), hook, NOW + 61).row == "retry-too-late", "the first attempt is known"
+    onward = after_call(again, Ended(result(), 1), hook, NOW).sends[0]
+    assert onward.actor == "last"
+    assert onward.envelope.status == first.status
+    at_last = after_call(onward.envelope, Failed(failure=BOOM), Actor(name="last", resiliency=hook.resiliency), NOW)
+    assert at_last.row == "handler-error", "it counts its own attempts"
+    assert bytes(at_last.sends[0].envelope.headers["x-asya-terminal-attempt"]) == b"2"
+
+
 def test_a_huge_attempt_header_at_a_terminal_actor_is_no_number() -> None:
     given = envelope("x-sink", headers={"x-asya-terminal-attempt": raw(int("9" * 4000))})
     assert after(Failed(failure=BOOM), given, Actor(name="x-sink", resiliency=RETRY)).decision.row == "handler-error"

@@ -9,7 +9,7 @@ HOP = "x-asya-hop"
 """How many actors have handled the message; a number that only grows. Guard against loops, part of child ids."""
 
 FIRST_ATTEMPT = "x-asya-first-attempt"
-"""RFC 3339 time of the first attempt at the present actor; counts only while `status.phase` is `retrying`."""
+"""RFC 3339 time of the first attempt at the present actor; only between attempts."""
 
 GATEWAY_URL = "x-asya-gateway-url"
 """Where reports of this envelope go; http or https with a host, else ignored."""

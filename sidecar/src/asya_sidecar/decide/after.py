@@ -15,7 +15,9 @@ from asya.wire.envelope import Unknown
 from asya_sidecar.decide.build import (
     TERMINAL_ATTEMPT,
     addressed,
+    attempt_at,
     done_by,
+    is_over,
     moved,
     status_of,
     to_sink,
@@ -26,7 +28,6 @@ from asya_sidecar.decide.model import Actor, Away, Canceled, Decision, Ended, Fa
 ACTOR_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 MESSAGE_CHARACTERS = 4096
 TRACEBACK_CHARACTERS = 16384
-_ATTEMPT_DIGITS = 9
 _STATUS_FIELDS = frozenset(Status.__struct_fields__)
 _REASONS = {"call-timeout": "Timeout", "invalid-route": "InvalidRoute"}
 
@@ -82,8 +83,7 @@ def child_send(envelope: Envelope, result: Result, index: int, actor: Actor, now
 
 def deadline_of(envelope: Envelope, actor: Actor) -> float | None:
     """Return the deadline that holds here: none at the sink and behind it, where the task has ended already."""
-    ended = actor.role != "actor" or actor.sink in envelope.route.prev
-    return None if ended else envelope.deadline_at
+    return None if is_over(envelope, actor) else envelope.deadline_at
 
 
 def terminal_final(envelope: Envelope, actor: Actor) -> Final | None:
@@ -231,16 +231,19 @@ def _given_up(
     verdict: Exhausted | TooLate,
     error: ErrorInfo,
 ) -> Decision:
-    prev = done_by(envelope, actor)
+    prev, past_sink = done_by(envelope, actor), actor.sink in envelope.route.prev
     if isinstance(verdict, Exhausted) and verdict.route:
-        status = status_of(envelope, actor, now, phase="pending", reason="PolicyRouted", error=error)
+        if past_sink and envelope.status is not None:
+            status = envelope.status
+        else:
+            status = status_of(envelope, actor, now, phase="pending", reason="PolicyRouted", error=error)
         route = Route(prev=prev, curr=verdict.route[0], next=list(verdict.route[1:]))
         send = addressed(moved(envelope, route=route, status=status), verdict.route[0], actor)
         return Decision(row="exhausted-route", cause=outcome.cause, sends=(send,), failure=outcome.failure)
     late = isinstance(verdict, TooLate)
     reason = verdict.reason if isinstance(verdict, TooLate) else _REASONS.get(outcome.cause, "PolicyExhausted")
     row = "retry-too-late" if late else "exhausted"
-    if actor.sink in envelope.route.prev and envelope.status is not None:
+    if past_sink and envelope.status is not None:
         # A hook failed, not the task: its outcome stays what it is.
         back = moved(envelope, route=Route(prev=prev, curr=actor.sink), status=envelope.status)
         return Decision(row=row, cause=outcome.cause, sends=(Send(actor.sink, back),), failure=outcome.failure)
@@ -266,16 +269,8 @@ def _terminal_failed(envelope: Envelope, outcome: Failed, actor: Actor, now: flo
 
 def _attempts(envelope: Envelope, actor: Actor, now: float) -> tuple[int, float]:
     """Return the number of this attempt at this actor, and when the first one was."""
-    status, first = envelope.status, envelope.headers.get(headers.FIRST_ATTEMPT)
-    if actor.role != "actor":
-        count = envelope.headers.get(TERMINAL_ATTEMPT)
-        digits = b"" if count is None else bytes(count)
-        attempt = int(digits) if digits.isdigit() and len(digits) <= _ATTEMPT_DIGITS else 1
-    elif status is not None and status.phase == "retrying" and status.actor == actor.name:
-        attempt = max(status.attempt, 1)
-    else:
-        return 1, now
-    return attempt, _time_in(first, now)
+    attempt = attempt_at(envelope, actor)
+    return attempt, now if attempt == 1 else _time_in(envelope.headers.get(headers.FIRST_ATTEMPT), now)
 
 
 def _time_in(value: Raw | None, now: float) -> float:
@@ -299,14 +294,13 @@ def _again(
 ) -> Send:
     """Return the send back to our own queue: same route, same hop, so a repeated call emits the same child ids."""
     kept = {**envelope.headers, headers.FIRST_ATTEMPT: raw(format_time(first_attempt_at))}
-    status: Status | None
-    if actor.role == "actor":
+    status = envelope.status
+    if is_over(envelope, actor):
+        kept[TERMINAL_ATTEMPT] = raw(attempt + 1)
+    else:
         status = status_of(
             envelope, actor, now, phase="retrying", error=error, attempt=attempt + 1, max_attempts=verdict.max_attempts
         )
-    else:
-        status = envelope.status
-        kept[TERMINAL_ATTEMPT] = raw(attempt + 1)
     return Send(actor.name, msgspec.structs.replace(envelope, headers=kept, status=status), verdict.delay)
 
 

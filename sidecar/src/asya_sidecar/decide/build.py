@@ -12,7 +12,24 @@ from asya.wire.envelope import LARGEST_HOP, Phase
 from asya_sidecar.decide.model import Actor, Send
 
 TERMINAL_ATTEMPT = "x-asya-terminal-attempt"
-"""Attempts of a terminal actor on this message. Its status holds the task's outcome and must not be overwritten."""
+"""Attempts at the sink, the sump or a hook behind the sink, where the status is the task's outcome and stays so."""
+_ATTEMPT_DIGITS = 9
+
+
+def is_over(envelope: Envelope, actor: Actor) -> bool:
+    """Tell whether the task has ended before this actor: it is the sink or the sump, or a hook behind the sink."""
+    return actor.role != "actor" or actor.sink in envelope.route.prev
+
+
+def attempt_at(envelope: Envelope, actor: Actor) -> int:
+    """Return the number of this attempt at this actor, 1 for the first."""
+    if is_over(envelope, actor):
+        count = envelope.headers.get(TERMINAL_ATTEMPT)
+        digits = b"" if count is None else bytes(count)
+        return max(int(digits), 1) if digits.isdigit() and len(digits) <= _ATTEMPT_DIGITS else 1
+    status = envelope.status
+    again = status is not None and status.phase == "retrying" and status.actor == actor.name
+    return max(status.attempt, 1) if again and status is not None else 1
 
 
 def override_target(envelope_headers: dict[str, Raw], actor: str) -> str | None:

@@ -10,6 +10,7 @@ from asya.transports import Outgoing, Settle
 from asya.wire import parse_time
 from asya_sidecar import notes
 from asya_sidecar.decide import Actor, Decision
+from asya_sidecar.decide.build import TERMINAL_ATTEMPT
 from asya_sidecar.hop import Hop
 from asya_sidecar.metrics import definitions as known
 from asya_sidecar.metrics.custom import CustomMetric
@@ -81,7 +82,7 @@ class Recorder:
             number.counts[bisect_left(number.bounds, size)] += 1
             number.total += size
         status = hop.envelope.status
-        if status is not None and status.phase != "retrying":
+        if status is not None and status.phase != "retrying" and TERMINAL_ATTEMPT not in hop.envelope.headers:
             text = status.updated_at
             if len(text) == STAMP and text[:19] == self._stamp and (digits := text[20:23]).isdecimal():
                 sent = self._second + int(digits) / 1000
