@@ -194,7 +194,10 @@ class Loop:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._consumer is not None:
-            await self._consumer.close()
+            try:
+                await self._consumer.close()
+            except Exception:  # nothing is received any more, and the process has more to close
+                log.warning("the subscription was not closed cleanly", exc_info=True)
 
     # -- receiving
 

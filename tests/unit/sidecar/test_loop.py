@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from tests.unit.sidecar.conftest import NAMES, Bench, RecordingReceiver
 
+from asya.errors import TransportError
 from asya.policy import Policy, Resiliency
-from asya.transports import Delivery, QueueSpec
+from asya.transports import Consumer, Delivery, QueueSpec
 from asya.wire import headers
 from asya_sidecar.decide import Actor
 from asya_sidecar.hop import Hop
@@ -532,6 +533,25 @@ async def test_a_delivery_on_its_way_while_the_actor_drains_is_given_back(bench:
     await bench.until(lambda: not bench.loop.held)
     assert bench.inside("b") == []
     assert len(late) == 2, "the broker hands it out again"
+
+
+async def test_a_subscription_that_cannot_be_closed_does_not_keep_a_drain_from_its_end(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    await bench.start()
+    await bench.handler("def handle(p): return p")
+    await bench.until(lambda: bench.link.capacity)
+    consumer = bench.loop._consumer
+    assert consumer is not None
+
+    async def broken() -> None:
+        raise TransportError("the channel is gone")
+
+    bench.loop._consumer = Consumer(set_credit=consumer.set_credit, close=lambda: asyncio.ensure_future(broken()))
+    await bench.loop.drain(1.0)
+    await bench.loop.close()
+    assert "the subscription was not closed cleanly" in caplog.text
+    assert bench.loop.failure is None
 
 
 class FakeBrokenObserver(Recorder):
