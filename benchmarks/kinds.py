@@ -54,7 +54,7 @@ KINDS = (
     Kind(
         RAW_JSON,
         "raw_hop",
-        "the same with the standard library's json instead of msgspec; beside the table, no goal speaks of it",
+        "the same with the standard library's json, as it is written without other libraries; the goals speak of it",
         ("json",),
     ),
     Kind(
