@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from asya.errors import WireError
 
@@ -22,6 +23,8 @@ def format_time(seconds: float) -> str:
     return f"{text}.{milliseconds % 1000:03d}Z"
 
 
+# A deadline is read before the call, for the call and after it.
+@lru_cache(maxsize=256)
 def parse_time(text: str) -> float:
     """Read an RFC 3339 time and return Unix seconds (UTC).
 
