@@ -66,6 +66,8 @@ class Loop:
             gate.is_stopping = lambda: not self._blockers.isdisjoint((DRAINING, RUNTIME_STOPPING))
         self._inbox: deque[Hop] = deque()
         self._slots = self._busy = self._parked = self._parked_bytes = 0
+        self._taking = False
+        """Whether a message is being begun further up in the stack."""
         self.received = 0
         """Deliveries so far."""
         self._blockers: set[str] = {RUNTIME_AWAY}
@@ -223,11 +225,12 @@ class Loop:
         self._holding.add(hop)
         if DRAINING in self._blockers:
             self._keep(self._give_back(hop), "give back what came late")
-        elif self._busy < self._slots and not self._inbox:
-            self._busy += 1
-            self._passage.begin(hop)
-        else:
+        elif self._inbox or self._taking or self._busy >= self._slots:
             self._inbox.append(hop)
+        else:
+            self._begin(hop)
+            if self._inbox:
+                self._take()
 
     async def _give_back(self, hop: Hop) -> None:
         await self._holding.release(hop)
@@ -235,9 +238,17 @@ class Loop:
 
     def _take(self) -> None:
         """Begin what waits for a slot, as far as there are any."""
-        while self._inbox and self._busy < self._slots:
-            self._busy += 1
-            self._passage.begin(self._inbox.popleft())
+        while self._inbox and self._busy < self._slots and not self._taking:
+            self._begin(self._inbox.popleft())
+
+    def _begin(self, hop: Hop) -> None:
+        """Give it a slot. One that is parked at once makes room for the next: that is taken afterwards, not within."""
+        self._busy += 1
+        self._taking = True
+        try:
+            self._passage.begin(hop)
+        finally:
+            self._taking = False
 
     def _link_changed(self, connected: bool) -> None:  # noqa: FBT001
         if connected and self._was_connected and self._observer is not None:

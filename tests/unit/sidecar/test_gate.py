@@ -435,3 +435,41 @@ async def _turns(count: int) -> None:
     """Let whatever can happen on the loop happen."""
     for _ in range(count):
         await asyncio.sleep(0.01)
+
+
+async def test_any_number_of_messages_may_come_to_wait_for_a_destination_at_once(bench: Bench) -> None:
+    watching = Watching()
+    breaker = CircuitBreaker(failures=1, open_for=1.0, max_open_for=1.0)
+    await bench.start(
+        resiliency=to("b", circuit_breaker=breaker),
+        observer=watching,
+        ASYA_PREFETCH="400",
+        ASYA_CONCURRENCY="1",
+    )
+    await bench.handler(
+        """
+        import os, time
+        def handle(p):
+            while p and not os.path.exists(p):
+                time.sleep(0.01)
+            return p
+        """
+    )
+    go = bench.folder / "go"
+    await bench.send(str(go), "me", "c")
+    for _ in range(350):
+        await bench.send("", "me", "b")
+    await bench.until(lambda: bench.loop.held == 351)
+    bench.broker.fill(NAMES.queue("b"))
+    assert bench.gate is not None
+    circuit = bench.gate._destinations["b"].circuit
+    assert circuit is not None
+    ticket = circuit.try_begin()
+    assert ticket is not None
+    circuit.end(ticket, failed=True, why="it is full")
+    go.touch()
+    await bench.until(lambda: bench.loop.waiting == 350)
+    bench.broker.fill(NAMES.queue("b"), False)
+    await bench.arrives("b", 350, within=20.0)
+    await bench.until(lambda: not bench.loop.held)
+    assert await bench.counts() == SETTLED, "none is among the dead letters"
