@@ -53,7 +53,7 @@ check: setup ## Lint, types, layers, locks, docs, generated pages: everything wi
 	$(PY) tools/check_docs.py
 
 .PHONY: bench
-bench: setup ## Measure, beside four frameworks and two bare loops, into build/bench; QUICK=1 for a short run
+bench: setup ## Measure, beside FastStream, Dramatiq, Taskiq, Celery and bare loops; QUICK=1 for a short run
 	@$$(tools/find-python) tools/environment.py bench
 	@$(PY) -m benchmarks $(if $(QUICK),--quick)
 
