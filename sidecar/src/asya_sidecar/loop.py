@@ -323,7 +323,7 @@ class Loop:
         self._inbox.clear()
         await asyncio.gather(*(self._holding.release(hop) for hop in waiting))
         for hop in waiting:
-            self._holding.remove(hop)
+            self._passage.forget(hop)  # some were parked before, and have begun
         return len(waiting)
 
     def _release_if_still_away(self) -> None:

@@ -340,6 +340,11 @@ class Passage:
         self._let_go(hop)
 
     def _let_go(self, hop: Hop) -> None:
+        self.forget(hop)
+        self._slots.ended(hop)
+
+    def forget(self, hop: Hop) -> None:
+        """Give up what is kept for a message that is no longer held: its span, its places at the gate."""
         try:
             if self._tracer is not None and hop.trace is not None:
                 self._tracer.end(hop)
@@ -349,7 +354,6 @@ class Passage:
             log.exception(_UNHARMED)
         hop.stream, hop.messages = None, ()
         self._holding.remove(hop)
-        self._slots.ended(hop)
 
     def _park(self, hop: Hop) -> None:
         if not hop.parked:

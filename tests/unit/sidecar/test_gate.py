@@ -473,3 +473,41 @@ async def test_any_number_of_messages_may_come_to_wait_for_a_destination_at_once
     await bench.arrives("b", 350, within=20.0)
     await bench.until(lambda: not bench.loop.held)
     assert await bench.counts() == SETTLED, "none is among the dead letters"
+
+
+async def test_a_probe_that_is_given_back_before_its_slot_leaves_its_place_to_another(bench: Bench) -> None:
+    watching = Watching()
+    breaker = CircuitBreaker(failures=1, open_for=0.5, max_open_for=0.5)
+    await bench.start(
+        resiliency=to("b", circuit_breaker=breaker), observer=watching, ASYA_PREFETCH="5", ASYA_CONCURRENCY="1"
+    )
+    await bench.handler(
+        """
+        import os, time
+        def handle(p):
+            while p and not os.path.exists(p):
+                time.sleep(0.01)
+            return p
+        """
+    )
+    go = bench.folder / "go"
+    await bench.send("", "me", "c")
+    await bench.arrives("c")
+    assert bench.gate is not None
+    circuit = bench.gate._destinations["b"].circuit
+    assert circuit is not None
+    ticket = circuit.try_begin()
+    assert ticket is not None
+    circuit.end(ticket, failed=True, why="it is full")
+    await bench.send("", "me", "b")
+    await bench.until(lambda: bench.loop.waiting == 1)
+    await bench.send(str(go), "me", "c")
+    await bench.until(lambda: bench.loop.waiting == 0)
+    assert circuit.state == "half-open", "the message is the probe, and waits for the slot"
+    await bench.loop._release_prefetched("a circuit opened, or the runtime went away")
+    go.touch()
+    await bench.arrives("c", 2)
+    await bench.arrives("b", 1)
+    await bench.until(lambda: not bench.loop.held)
+    assert watching.states[-1] == ("b", "closed")
+    assert await bench.counts() == SETTLED
