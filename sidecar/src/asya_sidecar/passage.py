@@ -210,14 +210,18 @@ class Passage:
     def answered(self, hop: Hop, outcome: Outcome) -> None:
         """See `Way.answered`."""
         hop.answered, hop.outcome, hop.call = _clock(), outcome, None
-        if self._gate is not None:
-            self._gate.answered(hop, outcome)
+        # Who calls this looks after all calls: an error must not reach it.
+        self._guarded(hop, self._after_answer)
+
+    def _after_answer(self, hop: Hop) -> None:
+        if self._gate is not None and hop.outcome is not None:
+            self._gate.answered(hop, hop.outcome)
         if hop.receiver is not None:
             hop.receiver.ended(hop.envelope.id)
         if hop.stopped:
             return
         if hop.stream is None:
-            self._guarded(hop, self._decide)
+            self._decide(hop)
             return
         self._wait(hop, self._flush(hop, hop.stream))
         if hop.stream.waits:

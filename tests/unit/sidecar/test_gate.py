@@ -511,3 +511,25 @@ async def test_a_probe_that_is_given_back_before_its_slot_leaves_its_place_to_an
     await bench.until(lambda: not bench.loop.held)
     assert watching.states[-1] == ("b", "closed")
     assert await bench.counts() == SETTLED
+
+
+async def test_a_bug_at_the_gate_costs_its_message_only(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    await bench.start(resiliency=broken(actor_timeout=0.2, attempts=1))
+    await bench.handler("import time\ndef handle(p):\n    while p['slow']:\n        time.sleep(0.01)\n    return p")
+    assert bench.gate is not None
+
+    def bug(*_: object) -> None:
+        raise TypeError("a bug")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.gate, "answered", bug)
+        await bench.send({"slow": True})
+        dead = bench.broker.queues[NAMES.queue("me")].dead
+        await bench.until(lambda: dead and not bench.loop.held)
+    assert bench.loop.active == 0
+    await bench.send({"slow": True})
+    (late,) = await bench.arrives("x-sink")
+    assert late.status is not None
+    assert late.status.reason == "Timeout", "calls are still timed"
+    await bench.send({"slow": False})
+    await bench.arrives("b")
