@@ -17,6 +17,7 @@ from asya.transports import Consumer, Delivery, QueueSpec
 from asya.wire import headers
 from asya_sidecar.decide import Actor
 from asya_sidecar.hop import Hop
+from asya_sidecar.link import frames
 from asya_sidecar.metrics.recorder import Recorder
 
 RETRY = Resiliency(policies={"default": Policy(max_attempts=3, initial_delay=0.01, jitter=False)})
@@ -593,3 +594,21 @@ async def test_a_message_that_an_error_of_ours_puts_aside_is_let_go_although_cou
     await bench.until(lambda: queue.dead and not bench.loop.held)
     assert (bench.loop.active, asked) == (0, 1)
     assert await bench.counts() == (0, 0, 0, 1)
+
+
+async def test_a_process_that_neither_reads_nor_has_a_supervisor_is_given_up(bench: Bench) -> None:
+    await bench.start(resiliency=Resiliency(actor_timeout=0.3))
+    reader, writer = await asyncio.open_unix_connection(str(bench.sockets / "asya.sock"))
+    hello = json.dumps({"protocol": 1, "role": "worker", "pid": 1, "kind": "sync", "credit": 1}).encode()
+    writer.write(frames.frame(frames.HELLO, 0, hello))
+    await bench.until(lambda: bench.link.capacity)
+    await bench.send("x" * 900_000)  # more than a socket takes without a reader
+    (ended,) = await bench.arrives("x-sink")
+    assert ended.status is not None
+    assert ended.status.reason == "Timeout"
+    await bench.until(lambda: not bench.link.capacity)
+    await bench.handler("def handle(p): return p")
+    await bench.send({"n": 1})
+    assert payloads(await bench.arrives("b")) == [{"n": 1}]
+    writer.close()
+    assert not reader.at_eof()

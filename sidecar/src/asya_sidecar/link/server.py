@@ -207,7 +207,7 @@ class RuntimeLink:
         for supervisor in self._supervisors:
             supervisor.send(frames.frame(frames.REPLACE, 0, body))
         if not self._supervisors:
-            connection.close()
+            connection.abort()
 
     # -- inside
 
@@ -274,7 +274,7 @@ class RuntimeLink:
         for supervisor in list(self._supervisors):
             if now - supervisor.last_heard > SILENCE_SECONDS:
                 log.error("the runtime's supervisor has been silent for %d s", now - supervisor.last_heard)
-                supervisor.close()
+                supervisor.abort()
             else:
                 supervisor.send(frames.frame(frames.PING))
         self._ping = self._loop.call_later(PING_SECONDS, self._ask_whether_alive)

@@ -241,8 +241,13 @@ class WorkerConnection(asyncio.Protocol):
             self._flush()
             self._transport.close()
 
+    def abort(self) -> None:
+        """Hang up at once: a process that hangs does not read what is still to be sent."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def close(self) -> None:
-        """Hang up."""
+        """Hang up when everything is sent."""
         if self._transport is not None:
             self._flush()
             self._transport.close()
