@@ -163,13 +163,14 @@ class TestSession:
         with pytest.raises(ConnectionLostError):
             _ = session.now
 
-    async def test_a_lost_engine_is_replaced_even_after_a_denial(
+    async def test_a_lost_engine_is_replaced_whatever_goes_wrong_meanwhile(
         self, session: Session, broker: FakeBroker, link: Link
     ) -> None:
         await session.open()
         heard: list[bool] = []
         link.on_change.append(heard.append)
-        broker.errors = [DeniedError("password is being changed"), ConnectionLostError("refused")]
+        # The last is no error that any engine may raise; whoever reconnects must outlive it all the same.
+        broker.errors = [DeniedError("password is being changed"), ConnectionLostError("refused"), OSError("a bug")]
 
         broker.engines[0].lose("reset")
         with pytest.raises(ConnectionLostError):
@@ -330,6 +331,30 @@ class TestConsumer:
 
         with pytest.raises(NoDestinationError):
             await Box(session, 1).consumer.open()
+
+    @pytest.mark.parametrize("error", [ConnectionLostError("no answer"), RuntimeError("a bug")])
+    async def test_a_step_that_fails_leaves_no_channel_behind_and_the_consumer_returns(
+        self,
+        opened: tuple[Box, FakeSubscription],
+        broker: FakeBroker,
+        monkeypatch: pytest.MonkeyPatch,
+        error: Exception,
+    ) -> None:
+        box, subscription = opened
+        subscription.arrive()
+
+        async def fail() -> None:
+            raise error
+
+        monkeypatch.setattr(subscription, "stop", fail)
+        box.consumer.set_credit(3)
+        await until(lambda: len(broker.engines[0].subscriptions) == 2)
+        again = broker.engines[0].subscriptions[1]
+        await until(lambda: again.prefetch == 3)
+
+        assert not subscription.alive, "what it had out is given out again"
+        assert again.arrive() == 1
+        assert len(box.deliveries) == 2
 
     async def test_closed_it_gives_back_the_unseen_and_the_seen_can_still_be_settled(
         self, opened: tuple[Box, FakeSubscription]

@@ -148,14 +148,21 @@ class ActorConsumer:
                 engine = await self._session.engine()
                 self._subscription = await engine.subscribe(self._queue, self.actor, self._arrived, self._changed.set)
                 await self._keep_in_step(self._subscription, backoff)
-            except TransportError as error:
+            except Exception as error:
                 if not self._started.done():
                     self._started.set_exception(error)
                     return
+                if not isinstance(error, TransportError):
+                    # Nobody else would ever receive again, so this goes on whatever happens.
+                    log.exception("an error of ours while receiving from %s", self._queue)
                 # What is lost with the connection is the session's to tell.
-                if not isinstance(error, ConnectionLostError):
+                elif not isinstance(error, ConnectionLostError):
                     log.warning("not receiving from %s, trying again: %s", self._queue, error)
             if not self._closed:
+                if self._subscription is not None and self._subscription.alive:
+                    # In what state it is nobody knows, and what arrived by it would never be settled.
+                    with contextlib.suppress(TransportError):
+                        await self._subscription.close()
                 self._void()
                 await backoff.wait()
 

@@ -102,9 +102,12 @@ class Session:
                 return await self._connect(self._on_blocked)
             except ConnectionLostError as error:
                 self._note(error)
-            except TransportError as error:
+            except Exception as error:
                 if denial_is_final:
                     raise
+                if not isinstance(error, TransportError):
+                    # Nobody else would ever connect again, so this goes on whatever happens.
+                    log.exception("an error of ours while connecting")
                 self._note(error)
             await backoff.wait()
 
@@ -113,7 +116,7 @@ class Session:
         self._there.set()
         self._link.set(True)
 
-    def _note(self, error: TransportError) -> None:
+    def _note(self, error: Exception) -> None:
         if self._link.reason != str(error):
             log.warning("no connection to the broker: %s", error)
         self._link.set(False, str(error))

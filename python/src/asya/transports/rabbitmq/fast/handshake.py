@@ -51,13 +51,13 @@ async def _reach(address: Address, connection: Connection) -> None:
     loop = asyncio.get_running_loop()
     try:
         transport, _ = await loop.create_connection(lambda: connection, address.host, address.port, ssl=context)
+        found: socket.socket | None = transport.get_extra_info("socket")
+        if found is not None:
+            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except TimeoutError:
         raise
     except OSError as error:
         raise _unreachable(address, error) from error
-    found: socket.socket | None = transport.get_extra_info("socket")
-    if found is not None:
-        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _unreachable(address: Address, error: OSError) -> TransportError:
