@@ -332,6 +332,21 @@ class TestConsumer:
         with pytest.raises(NoDestinationError):
             await Box(session, 1).consumer.open()
 
+    async def test_a_lost_channel_is_told_to_those_who_hold_its_deliveries(
+        self, opened: tuple[Box, FakeSubscription], broker: FakeBroker, link: Link
+    ) -> None:
+        box, subscription = opened
+        heard: list[bool] = []
+        link.on_change.append(heard.append)
+        subscription.arrive()
+
+        await subscription.close()  # as the broker does when a delivery was held for too long
+        await until(lambda: len(broker.engines[0].subscriptions) == 2)
+
+        assert heard == [False, True]
+        assert link.connected
+        assert box.token(0).void
+
     @pytest.mark.parametrize("error", [ConnectionLostError("no answer"), RuntimeError("a bug")])
     async def test_a_step_that_fails_leaves_no_channel_behind_and_the_consumer_returns(
         self,

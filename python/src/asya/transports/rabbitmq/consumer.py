@@ -163,6 +163,8 @@ class ActorConsumer:
                     # In what state it is nobody knows, and what arrived by it would never be settled.
                     with contextlib.suppress(TransportError):
                         await self._subscription.close()
+                if self._out:
+                    self._session.interrupted(f"the channel that received from {self._queue} was closed")
                 self._void()
                 await backoff.wait()
 

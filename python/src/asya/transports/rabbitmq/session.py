@@ -82,6 +82,12 @@ class Session:
         if engine is not None:
             await engine.close()
 
+    def interrupted(self, reason: str) -> None:
+        """Tell those who hold deliveries that they may be void, although the connection lives."""
+        if self._link.connected and self._engine is not None and not self._engine.lost.done():
+            self._link.set(False, reason)
+            self._link.set(True)
+
     async def _keep(self) -> None:
         while self._engine is not None:
             # Shielded: this task may be cancelled, the engine's own future must not be.
