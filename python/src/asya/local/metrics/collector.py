@@ -75,9 +75,9 @@ class MeshCollector:
             await self._replicas.stop()
 
     async def look_at_replicas(self) -> None:
-        """Take note of what replicas have counted, for instance before some of them end; takes two seconds at most."""
+        """Take note of what replicas have counted, for instance before some of them end; takes four seconds at most."""
         async with self._looking:
-            await self._replicas.look()
+            await self._replicas.look(last=True)
 
     async def exposition(self) -> bytes:
         """Return everything in Prometheus' text format, not older than half a second."""

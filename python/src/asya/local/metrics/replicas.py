@@ -33,11 +33,14 @@ class Replicas:
         """Whether some replica will be gone soon."""
         return any(replica.draining for pool in self._pools.values() for replica in pool.replicas)
 
-    async def look(self) -> None:
+    async def look(self, *, last: bool = False) -> None:
         """Ask all of them at once; who has not answered after two seconds keeps the numbers it had until it does.
 
-        The first answer of a sidecar takes long on a busy machine, and asking again would make it longer.
+        The first answer of a sidecar takes long on a busy machine, and asking again would make it longer. With `last`,
+        an answer that is on its way already is not enough: it may have been written before the last message was.
         """
+        if last and self._asking:
+            await asyncio.wait(list(self._asking.values()), timeout=_LOOK_SECONDS)
         for replica in self._all():
             if replica.sidecar_pid is not None and replica not in self._asking:
                 task = asyncio.create_task(self._ask(replica, replica.sidecar_pid), name=f"ask {_place(replica)}")
