@@ -128,8 +128,8 @@ def test_dashboards_have_data_in_a_real_prometheus(mesh: Up, tmp_path: Path) -> 
 
         mesh.until(evaluated, "every rule evaluated without an error")
         assert server.query("up{job='asya'}")[0]["value"][1] == "1"
-        # Nothing is counted twice by scraping or merging. What a replica counts between the last look at it and its end is
-        # not seen: a handful, when a message comes in the moment of scaling down.
+        # Nothing is counted twice by scraping or merging. What a replica counts between the last look at it and its
+        # end is not seen: a handful, when a message comes in the moment of scaling down.
         expected = sent + sent // 10
         mesh.until(lambda: _processed(metrics, "first") >= 0.98 * expected or None, "all messages handled")
         assert _processed(metrics, "first") <= expected
