@@ -131,7 +131,8 @@ async def test_libraries_of_the_handler(receiver: Collector, tmp_path: Path) -> 
         await actor.until({("my_model_seconds_count", "model=small"): 1})
         await actor.send({"image": 2})
         await actor.until({("my_model_seconds_count", "model=small"): 2})
-    spans = receiver.spans()
+    names = ["call observe", "call observe", "inference", "inference"]
+    spans = receiver.until(lambda all_: sorted(span.name for span in all_ if span.name in names) == names)
     by_id = {span.id: span for span in spans}
     own = [span for span in spans if span.name == "inference"]
     assert [by_id[span.parent].name for span in own] == ["call observe", "call observe"]
@@ -142,5 +143,9 @@ async def test_attributes_of_the_handler(receiver: Collector, tmp_path: Path) ->
     async with running(tmp_path, "handler.answer", ASYA_TRACING_ENDPOINT=receiver.grpc) as actor:
         await actor.send({"question": "who", "model": "large"})
         await actor.until({("asya_handler_tokens_total", "model=large"): 1})
-    (process,) = (span for span in receiver.spans() if span.operation == "process")
+    (process,) = (
+        span
+        for span in receiver.until(lambda all_: any(span.operation == "process" for span in all_))
+        if span.operation == "process"
+    )
     assert process.attributes["gen_ai.request.model"] == "large"
