@@ -20,7 +20,12 @@ STAMP = "asya-setup.json"
 OURS = ("python", "sidecar")
 
 # Target -> environment and lock. `test` holds all of `demo`, so an environment made for tests serves the demo too.
-TARGETS = {"demo": (".venv", "demo"), "test": (".venv", "test"), "bench": (".venvs/peers", "bench"), "go": (".venvs/go", "go")}
+TARGETS = {
+    "demo": (".venv", "demo"),
+    "test": (".venv", "test"),
+    "bench": (".venvs/peers", "bench"),
+    "go": (".venvs/go", "go"),
+}
 COVERED_BY = {"demo": ("demo", "test"), "test": ("test",), "bench": ("bench",), "go": ("go",)}
 
 
