@@ -120,10 +120,11 @@ class Recorder:
         """See `observe.Observer.released`."""
         if hop.stopped:
             reason = "draining"
-        elif not hop.begun:
-            reason = "unstarted"
+        elif hop.decision is not None:
+            reason = "runtime_away"
         else:
-            reason = "internal_error" if hop.decision is None else "runtime_away"
+            # What the gate gives back was begun but never called: an open circuit is no error of ours.
+            reason = "internal_error" if hop.called else "unstarted"
         self.tally.released[reason] = self.tally.released.get(reason, 0) + 1
 
     def lease_extended(self) -> None:

@@ -111,13 +111,14 @@ def test_what_was_given_back_is_not_processed() -> None:
     hop = passed(Away())
     recorder.released(hop)
     recorder.passed(hop)
-    prefetched = passed()
-    prefetched.begun = 0.0
-    recorder.released(prefetched)
+    prefetched, from_the_gate = passed(), passed()
+    for uncalled in (prefetched, from_the_gate):
+        uncalled.decision, uncalled.called = None, 0.0
+        recorder.released(uncalled)
     assert nonzero(recorder, "messages_processed_total") == {}
     assert nonzero(recorder, "messages_released_total") == {
         ("asya_test_embed", "runtime_away"): 1,
-        ("asya_test_embed", "unstarted"): 1,
+        ("asya_test_embed", "unstarted"): 2,
     }
 
 
