@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from asya_sidecar.link import frames
@@ -133,10 +133,14 @@ def _change(chance: random.Random, value: Any) -> None:
         inside.append(chance.choice(_VALUES))
 
 
-def _places(value: Any) -> Any:
-    for key in list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
-        yield value, key
-        yield from _places(value[key])
+def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Walk through a JSON value, however deep it is."""
+    todo = [value]
+    while todo:
+        inside = todo.pop()
+        for key in list(inside) if isinstance(inside, dict) else range(len(inside)) if isinstance(inside, list) else ():
+            yield inside, key
+            todo.append(inside[key])
 
 
 def _repeat_a_key(chance: random.Random, text: str) -> str:

@@ -168,7 +168,10 @@ def test_foreign_spellings_of_a_time_are_read(text: str) -> None:
     assert parse_time(text) == 1767323045.0
 
 
-@pytest.mark.parametrize("text", ["", "now", "2026-01-02T03:04:05", "2026-13-02T03:04:05Z"])
+@pytest.mark.parametrize(
+    "text",
+    ["0001-01-01T00:00+23:59", "9999-12-31T23:59-23:59", "", "now", "2026-01-02T03:04:05", "2026-13-02T03:04:05Z"],
+)
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(WireError):
         parse_time(text)

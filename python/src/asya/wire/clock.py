@@ -37,4 +37,8 @@ def parse_time(text: str) -> float:
         raise WireError(f"{text[:64]!r} is not an RFC 3339 time") from None
     if moment.tzinfo is None:
         raise WireError(f"{text[:64]!r} has no time zone")
-    return moment.timestamp()
+    try:
+        return moment.astimezone(UTC).timestamp()
+    except OverflowError:
+        # The first or the last day there is, in a zone where UTC is in no year: it could not be written again.
+        raise WireError(f"{text[:64]!r} is out of range") from None
