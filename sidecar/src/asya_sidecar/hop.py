@@ -12,9 +12,7 @@ from asya_sidecar.decide import Decision, Outcome, Result
 
 if TYPE_CHECKING:
     from asya_sidecar.events import Receiver
-    from asya_sidecar.gate.gate import Pass
     from asya_sidecar.link import Call
-    from asya_sidecar.stream import Stream
 
 _UNREAD = Envelope(id="", route=Route(curr=""), payload=b"")  # type: ignore[arg-type]  # never encoded
 
@@ -36,6 +34,28 @@ class Way(Protocol):
 
     def carried(self, hop: Hop, future: asyncio.Future[None]) -> None:
         """What was decided is carried out, or has failed."""
+
+
+class Results(Protocol):
+    """The results of the running call that are sent on as they come."""
+
+    children: dict[str, None]
+    undeliverable: bool
+    pending_bytes: int
+    """How much is on its way to the broker."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether one could not be published at once and is being tried again."""
+
+    def chunk(self, index: int, result: Result) -> None:
+        """Publish result `index`."""
+
+    async def flush(self) -> None:
+        """Wait until all that was published is confirmed."""
+
+    def abandon(self) -> None:
+        """Try nothing again."""
 
 
 class Hop:
@@ -89,9 +109,9 @@ class Hop:
         self.began_at = 0.0
         self.receiver: Receiver | None = None
         self.call: Call | None = None
-        self.stream: Stream | None = None
+        self.stream: Results | None = None
         self.carrying: asyncio.Future[None] | None = None
-        self.gate: Pass | None = None
+        self.gate: Any = None
         """The gate's own."""
         self.parked = False
         """It waits beside the slots."""

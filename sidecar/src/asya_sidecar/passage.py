@@ -24,7 +24,7 @@ from asya_sidecar.carry import Carrier
 from asya_sidecar.decide import Actor, Away, Decision, Outcome, Result, after_call, before_call, deadline_of, receive
 from asya_sidecar.events import Reporter, children_event, final_event, fly_event, passed_event, progress_event
 from asya_sidecar.holding import Holding
-from asya_sidecar.hop import Hop
+from asya_sidecar.hop import Hop, Results
 from asya_sidecar.link import RuntimeLink
 from asya_sidecar.observe import Observer, Tracer
 from asya_sidecar.stream import Stream
@@ -234,7 +234,7 @@ class Passage:
         log.warning("results of a call wait for their destination", extra=ids(hop.envelope))
         self._park(hop)
 
-    async def _flush(self, hop: Hop, stream: Stream) -> None:
+    async def _flush(self, hop: Hop, stream: Results) -> None:
         """Wait until all results are confirmed, and make the children known, before anything is decided."""
         try:
             await stream.flush()

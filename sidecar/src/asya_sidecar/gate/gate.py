@@ -134,7 +134,7 @@ class Gate:
 
     def answered(self, hop: Hop, outcome: Outcome) -> None:
         """Take note of how the call ended."""
-        held = hop.gate
+        held: Pass | None = hop.gate
         if self._circuit is None or held is None or held.ticket is None:
             return
         ticket, held.ticket = held.ticket, None
@@ -147,7 +147,8 @@ class Gate:
 
     def left(self, hop: Hop) -> None:
         """Take back what a message that is gone has not used."""
-        held, hop.gate = hop.gate, None
+        held: Pass | None = hop.gate
+        hop.gate = None
         if held is None:
             return
         if held.reserved is not None:
@@ -171,15 +172,16 @@ class Gate:
         names = [message.actor for message in messages if message.actor in self._destinations]
         if not names:
             return None
-        held = None if hop is None else hop.gate
+        held: Pass | None = None if hop is None else hop.gate
         return Sending(names, self._destinations, None if held is None else held.reserved)
 
     # -- inside
 
     def _pass(self, hop: Hop) -> Pass:
-        if hop.gate is None:
-            hop.gate = Pass()
-        return hop.gate
+        held: Pass | None = hop.gate
+        if held is None:
+            held = hop.gate = Pass()
+        return held
 
     def _next(self, hop: Hop) -> Circuit | None:
         following = hop.envelope.route.next

@@ -9,10 +9,26 @@ from collections.abc import Callable
 import pamqp.frame
 from pamqp import base
 
-from asya.transports.rabbitmq.fast.errors import ClosedError
+from asya.transports.rabbitmq.fast.errors import ClosedError, ProtocolError
 
 ANSWER_SECONDS = 60.0
 """How long an answer may take. Brokers take long when a queue has no leader; one that never answers is of no use."""
+
+
+def decoded(frame: bytes) -> base.Frame:
+    """Read a whole frame of a method.
+
+    Raises:
+        ProtocolError: It is none.
+    """
+    try:
+        _, _, found = pamqp.frame.unmarshal(frame)
+    except Exception as error:
+        # The library meets broken frames with whatever error comes up.
+        raise ProtocolError(f"a method that cannot be read: {error!r}", 502) from error
+    if not isinstance(found, base.Frame):
+        raise ProtocolError(f"{found!r} where a method was to come", 503)
+    return found
 
 
 class Calls:

@@ -5,30 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import pamqp.frame
 from pamqp import base, commands
 
-from asya.transports.rabbitmq.fast.calls import Calls
+from asya.transports.rabbitmq.fast.calls import Calls, decoded
 from asya.transports.rabbitmq.fast.errors import ClosedError, ProtocolError
 
 if TYPE_CHECKING:
     from asya.transports.rabbitmq.fast.connection import Connection
-
-
-def decoded(frame: bytes) -> base.Frame:
-    """Read a whole frame of a method.
-
-    Raises:
-        ProtocolError: It is none.
-    """
-    try:
-        _, _, found = pamqp.frame.unmarshal(frame)
-    except Exception as error:
-        # The library meets broken frames with whatever error comes up.
-        raise ProtocolError(f"a method that cannot be read: {error!r}", 502) from error
-    if not isinstance(found, base.Frame):
-        raise ProtocolError(f"{found!r} where a method was to come", 503)
-    return found
 
 
 class Channel:

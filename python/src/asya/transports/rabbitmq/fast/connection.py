@@ -12,8 +12,7 @@ from pamqp import base, commands
 
 from asya.transports.rabbitmq.engine import OnBlocked
 from asya.transports.rabbitmq.fast import reader
-from asya.transports.rabbitmq.fast.calls import Calls
-from asya.transports.rabbitmq.fast.channel import decoded
+from asya.transports.rabbitmq.fast.calls import Calls, decoded
 from asya.transports.rabbitmq.fast.errors import ClosedError, ProtocolError
 from asya.transports.rabbitmq.fast.writer import Writer
 
