@@ -116,10 +116,15 @@ class Passage:
             hop.receiver = self._reporter.receiver(hop.envelope)
         if decision is not None:
             self._conclude(hop, decision)
-        elif hop.receiver is not None and self._may_be_stopped(hop.envelope):
+        else:
+            self._check(hop, hop.began_at)
+
+    def _check(self, hop: Hop, now: float) -> None:
+        """See whether it may be called; who hears of the task is asked first."""
+        if hop.receiver is not None and self._may_be_stopped(hop.envelope):
             self._wait(hop, self._ask(hop))
         else:
-            self._look(hop, before_call(hop.envelope, self._actor, hop.began_at))
+            self._look(hop, before_call(hop.envelope, self._actor, now))
 
     def _may_be_stopped(self, envelope: Envelope) -> bool:
         return self._actor.role == "actor" and self._actor.sink not in envelope.route.prev
@@ -166,16 +171,14 @@ class Passage:
         """Look again at what has waited: it may be canceled, late, or void by now."""
         if self._holding.is_doubtful(hop):
             self._wait(hop, self._resume_if_ours(hop))
-        elif hop.receiver is not None and self._may_be_stopped(hop.envelope):
-            self._wait(hop, self._ask(hop))
         else:
-            self._look(hop, before_call(hop.envelope, self._actor, time.time()))
+            self._check(hop, time.time())
 
     async def _resume_if_ours(self, hop: Hop) -> None:
         if await self._holding.is_void(hop):
             self._let_go(hop)
         else:
-            self._look(hop, before_call(hop.envelope, self._actor, time.time()))
+            self._check(hop, time.time())
 
     # -- the call
 
