@@ -1,0 +1,1 @@
+"""One module per broker; they do not know each other."""
