@@ -27,11 +27,12 @@ from asya_sidecar.watch import Watch
 
 log = logging.getLogger("asya.sidecar")
 
-USAGE = """usage: asya-sidecar [install FOLDER | --help]
+USAGE = """usage: asya-sidecar [serve --install FOLDER | install FOLDER | --help]
 
 Serves one actor; everything is set by environment variables (docs/reference/settings.md).
 
-  install FOLDER   copy asya_runtime.py into FOLDER and exit (the init step of a pod)
+  serve --install FOLDER   copy asya_runtime.py into FOLDER first (a native sidecar, which starts before the runtime)
+  install FOLDER           copy it and exit
 """
 
 
@@ -40,7 +41,10 @@ def main() -> None:
     arguments = sys.argv[1:]
     if arguments[:1] == ["install"] and len(arguments) == 2:
         sys.exit(install(Path(arguments[1])))
-    if arguments:
+    if arguments[:2] == ["serve", "--install"] and len(arguments) == 3:
+        if code := install(Path(arguments[2])):
+            sys.exit(code)
+    elif arguments:
         sys.stderr.write(USAGE)
         sys.exit(0 if arguments == ["--help"] else 2)
     try:
@@ -66,7 +70,9 @@ def install(folder: Path) -> int:
         return 1
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(spec.origin, folder / "asya_runtime.py")
+        # Renamed into its place: a runtime that starts while the sidecar does so anew never reads half a file.
+        shutil.copyfile(spec.origin, folder / ".asya_runtime.py")
+        (folder / ".asya_runtime.py").replace(folder / "asya_runtime.py")
     except OSError as error:
         sys.stderr.write(f"asya-sidecar: cannot install into {folder}: {error.strerror}\n")
         return 1

@@ -62,8 +62,24 @@ def test_install_copies_the_runtime(tmp_path: Path) -> None:
     assert "ASYA_HANDLER" in text
 
 
+def test_a_native_sidecar_installs_the_runtime_and_goes_on_to_serve(tmp_path: Path) -> None:
+    done = run("serve", "--install", str(tmp_path / "opt"))
+    assert (tmp_path / "opt" / "asya_runtime.py").stat().st_size > 10_000
+    assert [file.name for file in (tmp_path / "opt").iterdir()] == ["asya_runtime.py"]
+    assert done.returncode == 2
+    assert "ASYA_ACTOR_NAME is not set" in done.stderr, "it read its settings next"
+
+
+def test_a_folder_that_cannot_be_written_ends_it(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = run("serve", "--install", str(tmp_path / "file"))
+    assert done.returncode == 1
+    assert "cannot install into" in done.stderr
+
+
 def test_unknown_arguments_show_the_usage() -> None:
     assert run("serve").returncode == 2
+    assert run("serve", "--install").returncode == 2
     assert run("--help").returncode == 0
 
 
