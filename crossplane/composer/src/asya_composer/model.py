@@ -84,13 +84,18 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One object that shall exist. `why` says in words what it waits for while it is not `ready`."""
+    """One object that shall exist.
+
+    `why` says in words what it waits for while it is not `ready`; `error` is what its controller complains about, which
+    does not end by waiting.
+    """
 
     key: str
     part: Part
     manifest: Manifest
     ready: bool
     why: str = ""
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)

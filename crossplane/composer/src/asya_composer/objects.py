@@ -9,7 +9,8 @@ from asya_composer.kinds import Kind
 from asya_composer.model import Context, Manifest, Observed, Part, Resource
 
 ACTOR, TRANSPORT = "asya.sh/actor", "asya.sh/transport"
-MANAGED_BY = {"app.kubernetes.io/managed-by": "asya", "app.kubernetes.io/component": "actor"}
+_PASSING = ("Creating", "Deleting", "")
+"""Reasons of a condition Ready=False that end by themselves."""
 
 
 def make(
@@ -37,13 +38,24 @@ def by_condition(key: str, part: Part, manifest: Manifest, observed: Observed, *
     """Return a resource that is ready when its controller says so; for kinds with a condition `Ready`."""
     if observed.get(key) is None:
         return Resource(key, part, manifest, ready=False, why=f"{_called(manifest)} is being created")
+    error = _complaint(observed, key, condition)
+    if error:
+        said = f"{_called(manifest)}: {error}"
+        return Resource(key, part, manifest, ready=False, why=said, error=said)
     found = observed.condition(key, condition)
-    if found is None:
-        return Resource(key, part, manifest, ready=False, why=f"{_called(manifest)} has no condition {condition} yet")
-    if not found.is_true:
-        said = found.message or found.reason or f"{condition} is {found.status}"
-        return Resource(key, part, manifest, ready=False, why=f"{_called(manifest)}: {said}")
+    if found is None or not found.is_true:
+        return Resource(key, part, manifest, ready=False, why=f"{_called(manifest)} is not ready yet")
     return Resource(key, part, manifest, ready=True)
+
+
+def _complaint(observed: Observed, key: str, condition: str) -> str:
+    """Return what the controller complains about. Providers say it in `Synced`, operators in `Ready` itself."""
+    synced, ready = observed.condition(key, "Synced"), observed.condition(key, condition)
+    if synced is not None and synced.status == "False":
+        return synced.message or synced.reason
+    if ready is not None and ready.status == "False" and ready.reason not in _PASSING:
+        return ready.message or ready.reason
+    return ""
 
 
 def by_existence(key: str, part: Part, manifest: Manifest, observed: Observed) -> Resource:
@@ -54,3 +66,17 @@ def by_existence(key: str, part: Part, manifest: Manifest, observed: Observed) -
 
 def _called(manifest: Manifest) -> str:
     return f"{manifest['kind']} {manifest['metadata']['name']}"
+
+
+def held(key: str, part: Part, observed: Manifest, why: str) -> Resource:
+    """Return what exists as it is, so that it stays while something else is waited for."""
+    metadata = {name: value for name, value in observed["metadata"].items() if name in _KEPT}
+    spec = observed.get("spec")
+    manifest = {**{name: value for name, value in observed.items() if name != "status"}, "metadata": metadata}
+    if observed["kind"] == "Deployment" and isinstance(spec, Mapping):
+        # Who scales it decides on that; a Deployment without KEDA keeps what it has when nobody says otherwise.
+        manifest["spec"] = {name: value for name, value in spec.items() if name != "replicas"}
+    return Resource(key, part, manifest, ready=False, why=why)
+
+
+_KEPT = ("name", "namespace", "labels", "annotations")

@@ -17,6 +17,7 @@ from asya.api.fields import (
     LabelKey,
     LabelValue,
     Model,
+    PositiveDuration,
     PullPolicy,
     Subdomain,
     Text,
@@ -41,8 +42,8 @@ RESTRICTED_POD: dict[str, Any] = {
 RESTRICTED_CONTAINER: dict[str, Any] = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
-    "readOnlyRootFilesystem": True,
 }
+"""What the restricted Pod Security profile asks for, and no more: people's images may write where they like."""
 
 
 class SecretKeyRef(Model):
@@ -69,6 +70,8 @@ class SidecarDefaults(Model):
     """Settings of all sidecars that have no field of their own."""
     port: Port = 8081
     """Port of health and metrics."""
+    security_context: KubernetesObject = {**RESTRICTED_CONTAINER, "readOnlyRootFilesystem": True}
+    """Security context of the container (core/v1)."""
 
 
 class PodDefaults(Model):
@@ -81,7 +84,7 @@ class PodDefaults(Model):
     pod_security_context: KubernetesObject = RESTRICTED_POD
     """Security context of the pods (PodSecurityContext, core/v1). `fsGroup` is what handler and sidecar share."""
     security_context: KubernetesObject = RESTRICTED_CONTAINER
-    """Security context of all containers (core/v1)."""
+    """Security context of the containers beside the sidecar (core/v1)."""
     image_pull_secrets: list[LocalReference] = []
     """Secrets for pulling images, added to the actor's."""
     labels: dict[LabelKey, LabelValue] = {}
@@ -169,7 +172,9 @@ class RabbitmqSettings(Model):
     """ConfigMap in each namespace with the authorities to trust. When absent, the image's own."""
     version: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+$")] = "4.0"
     """Version of the broker, major and minor; some arguments depend on it."""
-    consumer_timeout: Text = "30m"
+    operator_version: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+$")] = "1.16"
+    """Version of the messaging topology operator, major and minor; queues can be retained from 1.20 on."""
+    consumer_timeout: PositiveDuration = "30m"
     """The broker's own limit for holding a message."""
     broker_labels: dict[LabelKey, LabelValue] = {}
     """Labels of the broker's pods in `cluster.namespace`, for the network policy. When empty, all pods there."""

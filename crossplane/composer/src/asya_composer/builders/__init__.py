@@ -1,0 +1,1 @@
+"""One builder per kind, for all transports."""

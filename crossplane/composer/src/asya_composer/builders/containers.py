@@ -1,0 +1,136 @@
+"""The containers of a pod: the sidecar, the handler's, and connectors to state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asya.api.parts import StateProxy
+from asya.api.pod import Resources
+from asya_composer.builders import environment
+from asya_composer.builders.environment import dump, each
+from asya_composer.model import Context, Manifest, PodAccess
+
+SIDECAR, HANDLER = "asya-sidecar", "asya-runtime"
+SOCKETS, RUNTIME, STATE = "asya-sockets", "asya-runtime", "asya-state"
+PORT_NAME = "asya-metrics"
+
+
+def sidecar(context: Context, access: PodAccess) -> Manifest:
+    """Return the sidecar: a native one, which is started before the handler and stopped after it.
+
+    Its start-up probe waits for the runtime's file and for the sidecar itself, never for the runtime.
+    """
+    settings, spec = context.settings.sidecar, context.actor.spec.sidecar
+    found = {
+        "name": SIDECAR,
+        "image": _image(context),
+        "imagePullPolicy": spec.image.pull_policy or settings.pull_policy,
+        "restartPolicy": "Always",
+        "args": ["serve", "--install", context.settings.runtime_folder],
+        "env": environment.sidecar(context, access),
+        "ports": [{"name": PORT_NAME, "containerPort": settings.port, "protocol": "TCP"}],
+        "startupProbe": {**_http("/healthz", settings.port), "periodSeconds": 1, "failureThreshold": 60},
+        "livenessProbe": {**_http("/healthz", settings.port), "periodSeconds": 10, "failureThreshold": 6},
+        "readinessProbe": {**_http("/readyz", settings.port), "periodSeconds": 5, "failureThreshold": 2},
+        "resources": resources(spec.resources or settings.resources),
+        "securityContext": settings.security_context,
+        "volumeMounts": [_sockets(context), _runtime(context), *access.mounts],
+    }
+    return found
+
+
+def handler(context: Context) -> Manifest:
+    """Return the container with people's code; only its command is ours."""
+    spec, settings = context.actor.spec, context.settings
+    given = bool(spec.resources.limits or spec.resources.requests or spec.resources.claims)
+    found: Manifest = {
+        "name": HANDLER,
+        "image": spec.image,
+        "imagePullPolicy": spec.image_pull_policy,
+        "command": spec.command or [spec.python_executable, f"{settings.runtime_folder}/asya_runtime.py"],
+        "args": spec.args,
+        "env": environment.handler(context),
+        "envFrom": each(spec.env_from),
+        "ports": each(spec.ports),
+        "startupProbe": spec.probes.startup,
+        "livenessProbe": spec.probes.liveness,
+        "readinessProbe": spec.probes.readiness or {**_http("/readyz", settings.sidecar.port), "periodSeconds": 5},
+        "resources": resources(spec.resources if given else settings.pods.resources),
+        "securityContext": spec.security_context or settings.pods.security_context,
+        "volumeMounts": [_sockets(context), {**_runtime(context), "readOnly": True}, *each(spec.volume_mounts)],
+    }
+    if spec.state_proxy:
+        found["volumeMounts"] += [_state(context)]
+        found["volumeMounts"] += [{"name": _folder(proxy), "mountPath": proxy.mount.path} for proxy in spec.state_proxy]
+    return without_nothing(found)
+
+
+def connectors(context: Context) -> list[Manifest]:
+    """Return a native sidecar per store, so that state is there before the handler is imported."""
+    return [_connector(context, proxy) for proxy in context.actor.spec.state_proxy]
+
+
+def volumes(context: Context, access: PodAccess) -> list[Manifest]:
+    """Return the pod's volumes: ours in memory (sockets) and on disk, the broker's, and people's own."""
+    spec = context.actor.spec
+    found: list[Manifest] = [
+        {"name": SOCKETS, "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
+        {"name": RUNTIME, "emptyDir": {"sizeLimit": "8Mi"}},
+    ]
+    if spec.state_proxy:
+        found.append({"name": STATE, "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}})
+        found += [{"name": _folder(proxy), "emptyDir": {}} for proxy in spec.state_proxy]
+    return [*found, *access.volumes, *each(spec.volumes)]
+
+
+def resources(given: Resources) -> Manifest:
+    """Return compute resources without what is empty."""
+    return without_nothing(dump(given))
+
+
+def without_nothing(values: Manifest) -> Manifest:
+    """Return `values` without what is None or empty, which Kubernetes takes as absent."""
+    return {name: value for name, value in values.items() if value not in (None, [], {})}
+
+
+def _connector(context: Context, proxy: StateProxy) -> Manifest:
+    connector, pods = proxy.connector, context.settings.pods
+    return {
+        "name": f"asya-state-{proxy.name}"[:63].rstrip("-"),
+        "image": connector.image,
+        "imagePullPolicy": connector.image_pull_policy,
+        "restartPolicy": "Always",
+        "env": [
+            *each(connector.env),
+            {"name": "CONNECTOR_SOCKET", "value": environment.state_socket(context, proxy.name)},
+        ],
+        "resources": resources(connector.resources or pods.connector_resources),
+        "securityContext": pods.security_context,
+        "volumeMounts": [_state(context)],
+    }
+
+
+def _image(context: Context) -> str:
+    platform, own = context.settings.sidecar, context.actor.spec.sidecar.image
+    tag = own.tag or platform.tag
+    return f"{own.repository or platform.repository}{tag if tag.startswith('@') else ':' + tag}"
+
+
+def _http(path: str, port: int) -> dict[str, Any]:
+    return {"httpGet": {"path": path, "port": port}, "timeoutSeconds": 2}
+
+
+def _sockets(context: Context) -> Manifest:
+    return {"name": SOCKETS, "mountPath": context.settings.socket_folder}
+
+
+def _runtime(context: Context) -> Manifest:
+    return {"name": RUNTIME, "mountPath": context.settings.runtime_folder}
+
+
+def _state(context: Context) -> Manifest:
+    return {"name": STATE, "mountPath": f"{context.settings.socket_folder}/{environment.STATE_FOLDER}"}
+
+
+def _folder(proxy: StateProxy) -> str:
+    return f"asya-at-{proxy.name}"[:63].rstrip("-")

@@ -1,0 +1,102 @@
+"""Deployment: the pods. A KEDA-scaled one has no `replicas`, or every reconcile would undo the scaling."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+
+from asya_composer import kinds, names
+from asya_composer.builders import containers
+from asya_composer.builders.containers import without_nothing
+from asya_composer.builders.environment import dump, each
+from asya_composer.builders.selection import own_pods
+from asya_composer.model import Context, Manifest, Observed, PodAccess, Resource
+from asya_composer.objects import make
+
+KEY = "deployment"
+CHECKSUM = "asya.sh/checksum"
+GRACE_MARGIN = 30
+"""Seconds beyond the longest call in which results are published and deliveries settled."""
+
+
+def deployment(context: Context, access: PodAccess) -> Resource:
+    """Return the Deployment."""
+    spec = context.actor.spec
+    template = _template(context, access)
+    digest = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:16]
+    template["metadata"]["annotations"][CHECKSUM] = digest
+    manifest = make(
+        context,
+        kinds.DEPLOYMENT,
+        names.workload(context),
+        {
+            **({} if spec.scaling.enabled else {"replicas": spec.replicas}),
+            "revisionHistoryLimit": 5,
+            "selector": {"matchLabels": own_pods(context)},
+            "strategy": dump(spec.strategy),
+            "template": template,
+        },
+        annotations={CHECKSUM: digest},
+    )
+    why = _waits_for(context.observed)
+    return Resource(KEY, "workload", manifest, ready=not why, why=why)
+
+
+def grace_period(context: Context) -> int:
+    """Return how long a pod may take to stop, in seconds."""
+    given = context.actor.spec.termination_grace_period_seconds
+    return math.ceil(context.actor.resiliency().actor_timeout) + GRACE_MARGIN if given is None else given
+
+
+def _template(context: Context, access: PodAccess) -> Manifest:
+    spec, pods = context.actor.spec, context.settings.pods
+    pull_secrets = {entry.name: dump(entry) for entry in (*pods.image_pull_secrets, *spec.image_pull_secrets)}
+    pod: Manifest = {
+        "serviceAccountName": names.service_account(context),
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": grace_period(context),
+        "securityContext": spec.pod_security_context or pods.pod_security_context,
+        "imagePullSecrets": list(pull_secrets.values()),
+        "nodeSelector": spec.node_selector,
+        "tolerations": each(spec.tolerations),
+        "affinity": spec.affinity,
+        "topologySpreadConstraints": [
+            {"labelSelector": {"matchLabels": own_pods(context)}, **without_nothing(dump(entry))}
+            for entry in spec.topology_spread_constraints
+        ],
+        "priorityClassName": spec.priority_class_name,
+        "runtimeClassName": spec.runtime_class_name,
+        "hostAliases": each(spec.host_aliases),
+        # In the order in which they start: people's own first, as they may take long; what the handler needs after.
+        "initContainers": [
+            *each(spec.init_containers),
+            *containers.connectors(context),
+            containers.sidecar(context, access),
+        ],
+        "containers": [containers.handler(context), *each(spec.sidecars)],
+        "volumes": containers.volumes(context, access),
+    }
+    labels = {**context.labels, **pods.labels, **spec.pod_labels, **access.labels, **own_pods(context)}
+    annotations = {"kubectl.kubernetes.io/default-container": containers.HANDLER}
+    return {
+        "metadata": {"labels": labels, "annotations": {**annotations, **pods.annotations, **spec.pod_annotations}},
+        "spec": without_nothing(pod),
+    }
+
+
+def _waits_for(observed: Observed) -> str:
+    """Say what is missing; a Deployment of no replicas has all of them."""
+    if observed.get(KEY) is None:
+        return "Deployment is being created"
+    for kind, bad in (("ReplicaFailure", "True"), ("Progressing", "False")):
+        condition = observed.condition(KEY, kind)
+        if condition is not None and condition.status == bad:
+            return f"Deployment: {condition.message or condition.reason}"
+    if observed.at(KEY, "status", "observedGeneration") != observed.at(KEY, "metadata", "generation"):
+        return "Deployment has not been looked at by its controller"
+    wanted = observed.at(KEY, "spec", "replicas")
+    wanted = 1 if wanted is None else wanted
+    there = observed.at(KEY, "status", "availableReplicas") or 0
+    return f"{there:g} of {wanted:g} replicas are available" if there < wanted else ""

@@ -1,0 +1,105 @@
+"""What stands around the pods: PodDisruptionBudget, NetworkPolicy, PodMonitor."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from asya_composer import kinds, names
+from asya_composer.builders.containers import PORT_NAME
+from asya_composer.builders.selection import every_pod, own_pods
+from asya_composer.model import Context, Manifest, PodAccess, Resource
+from asya_composer.objects import by_existence, make
+
+DISRUPTION_KEY, NETWORK_KEY, MONITOR_KEY = "pod-disruption-budget", "network-policy", "pod-monitor"
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_NAMESPACE = "kubernetes.io/metadata.name"
+
+
+def disruption_budget(context: Context) -> list[Resource]:
+    """Return how many pods a drained node may take away at once."""
+    disruption = context.settings.disruption
+    if disruption is None:
+        return []
+    spec = {
+        "maxUnavailable": disruption.max_unavailable,
+        "selector": {"matchLabels": every_pod(context)},
+        # A pod that is not ready holds up nothing by leaving.
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+    }
+    manifest = make(context, kinds.POD_DISRUPTION_BUDGET, names.shared(context), spec)
+    return [by_existence(DISRUPTION_KEY, "workload", manifest, context.observed)]
+
+
+def network_policy(context: Context, access: PodAccess) -> list[Resource]:
+    """Return what the pods may reach: their broker, DNS, the gateway, traces' receiver, and what the platform says."""
+    network = context.settings.network
+    if not network.enabled:
+        return []
+    spec = {
+        "podSelector": {"matchLabels": own_pods(context)},
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": _ingress(context),
+        "egress": [
+            _dns(network.dns_namespace),
+            *access.egress,
+            *_gateway(context),
+            *_tracing(context),
+            *network.egress,
+        ],
+    }
+    manifest = make(context, kinds.NETWORK_POLICY, names.workload(context), spec)
+    return [by_existence(NETWORK_KEY, "workload", manifest, context.observed)]
+
+
+def pod_monitor(context: Context) -> list[Resource]:
+    """Return where Prometheus reads the pods' metrics, when the platform asks for it."""
+    monitor = context.settings.pod_monitor
+    if monitor is None:
+        return []
+    spec = {
+        "selector": {"matchLabels": every_pod(context)},
+        "podMetricsEndpoints": [{"port": PORT_NAME, "path": "/metrics", "interval": monitor.interval}],
+    }
+    manifest = make(context, kinds.POD_MONITOR, names.shared(context), spec, labels=monitor.labels)
+    return [by_existence(MONITOR_KEY, "workload", manifest, context.observed)]
+
+
+def _ingress(context: Context) -> list[Manifest]:
+    """Only who reads metrics comes in; the kubelet's probes do not pass a policy."""
+    peers = context.settings.network.scrape_from
+    if not peers:
+        return []
+    own = [{"port": port.container_port, "protocol": port.protocol} for port in context.actor.spec.ports]
+    return [{"from": peers, "ports": [_tcp(context.settings.sidecar.port), *own]}]
+
+
+def _dns(namespace: str) -> Manifest:
+    ports = [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]
+    return {"to": [_in(namespace)], "ports": ports}
+
+
+def _gateway(context: Context) -> list[Manifest]:
+    gateway = context.settings.gateway
+    if gateway is None:
+        return []
+    if gateway.namespace is None:
+        return [{"ports": [_tcp(_port(gateway.url))]}]
+    return [{"to": [_in(gateway.namespace)], "ports": [_tcp(gateway.port)]}]
+
+
+def _tracing(context: Context) -> list[Manifest]:
+    tracing = context.actor.spec.tracing or context.settings.tracing
+    return [] if tracing is None else [{"ports": [_tcp(_port(tracing.endpoint))]}]
+
+
+def _port(url: str) -> int:
+    parts = urlsplit(url)
+    return parts.port or _DEFAULT_PORTS[parts.scheme]
+
+
+def _tcp(port: int) -> Manifest:
+    return {"port": port, "protocol": "TCP"}
+
+
+def _in(namespace: str) -> Manifest:
+    return {"namespaceSelector": {"matchLabels": {_NAMESPACE: namespace}}}

@@ -1,0 +1,168 @@
+"""The gRPC edge: a request into values, values into a response. It decides nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import grpc
+from crossplane.function import resource, response
+from crossplane.function.proto.v1 import run_function_pb2 as fnv1
+from crossplane.function.proto.v1 import run_function_pb2_grpc as grpcv1
+from google.protobuf import struct_pb2
+from pydantic import ValidationError
+
+from asya.api.paths import path_text
+from asya.api.problems import findings
+from asya_composer import conditions, flavors
+from asya_composer.compose import ACTORS, CREW, Composition, Found, Requirement, compose, requirements
+from asya_composer.composite import Claim, read
+from asya_composer.errors import CompositionError
+from asya_composer.model import Condition, Manifest
+from asya_composer.moving import Old
+from asya_composer.neighbours import Neighbour
+from asya_composer.settings import TRANSPORTS, Settings
+from asya_composer.structs import inner, plain, text, to_struct
+
+log = logging.getLogger("asya.composer")
+
+
+class Runner(grpcv1.FunctionRunnerServiceServicer):
+    """Composes one AsyncActor per call; keeps nothing between calls."""
+
+    async def RunFunction(  # noqa: N802  the name is the protocol's
+        self,
+        request: fnv1.RunFunctionRequest,
+        context: grpc.aio.ServicerContext[Any, Any] | None,  # noqa: ARG002  the protocol's
+    ) -> fnv1.RunFunctionResponse:
+        """Answer one request of Crossplane."""
+        return run(request)
+
+
+def run(request: fnv1.RunFunctionRequest) -> fnv1.RunFunctionResponse:
+    """Answer a request. What cannot be composed is a fatal result, upon which Crossplane changes nothing."""
+    answer = response.to(request)
+    composite = plain(request.observed.composite.resource)
+    observed = {key: plain(value.resource) for key, value in request.observed.resources.items()}
+    try:
+        settings = _settings(request.input.SerializeToString(deterministic=True))
+        claim = read(composite)
+        asked = requirements(claim, observed, settings)
+        _require(answer, asked)
+        composition = compose(claim, composite, observed, settings, _found(request, claim, asked))
+    except CompositionError as error:
+        kind = conditions.FLAVORS if error.field == flavors.FIELD else conditions.WORKLOAD
+        _tell(answer, [Condition(kind, "False", "Refused", str(error))])
+        response.fatal(answer, str(error))
+        return answer
+    _write(answer, composition)
+    _announce(answer, composite, composition.conditions)
+    return answer
+
+
+@lru_cache(maxsize=8)
+def _settings(serialized: bytes) -> Settings:
+    """Read the composition's input, which is the same for all actors of a composition."""
+    values = plain(struct_pb2.Struct.FromString(serialized))
+    try:
+        return Settings.model_validate(values, by_name=False, by_alias=True)
+    except ValidationError as error:
+        first, *_ = findings(error, values)
+        raise CompositionError(f"composition input, {path_text(first.path)}", first.message) from error
+
+
+def _require(answer: fnv1.RunFunctionResponse, asked: Mapping[str, Requirement]) -> None:
+    for name, wanted in asked.items():
+        response.require_resources(
+            answer,
+            name,
+            wanted.kind.api_version,
+            wanted.kind.kind,
+            match_name=wanted.name,
+            match_labels=None if wanted.labels is None else dict(wanted.labels),
+            namespace=wanted.namespace,
+        )
+
+
+def _found(request: fnv1.RunFunctionRequest, claim: Claim, asked: Mapping[str, Requirement]) -> Found:
+    answered = request.required_resources
+    wanted = [name for name in asked if name.startswith("flavor-")]
+    configs = None
+    if all(name in answered for name in wanted):
+        configs = {
+            name.removeprefix("flavor-"): plain(item.resource) for name in wanted for item in answered[name].items
+        }
+    old = {}
+    for name in TRANSPORTS:
+        scalers, workloads = f"leaving-{name}-scalers", f"leaving-{name}-workloads"
+        if scalers in answered and workloads in answered:
+            old[name] = Old(_plain(answered[scalers].items), _plain(answered[workloads].items))
+    return Found(
+        flavors=configs,
+        neighbours=_neighbours(answered[ACTORS].items, claim) if ACTORS in answered else None,
+        crew=_neighbours(answered[CREW].items) if CREW in answered else None,
+        old=old,
+    )
+
+
+def _plain(items: Iterable[fnv1.Resource]) -> list[Manifest]:
+    return [plain(item.resource) for item in items]
+
+
+def _neighbours(items: Iterable[fnv1.Resource], claim: Claim | None = None) -> list[Neighbour]:
+    """Read only what is needed: there may be a thousand. `claim` stands for itself as it is now."""
+    found = []
+    for item in items:
+        name = text(item.resource, "metadata", "name")
+        of_spec = inner(item.resource, "spec")
+        transport = text(of_spec, "transport")
+        found.append(
+            Neighbour(
+                object_name=name,
+                actor=text(of_spec, "actor") or name,
+                transport=next((each for each in TRANSPORTS if each == transport), None),
+                created=text(item.resource, "metadata", "creationTimestamp"),
+                ready=_is_ready(item.resource),
+            )
+        )
+    if claim is not None and all(each.object_name != claim.name for each in found):
+        own = next((each for each in TRANSPORTS if each == claim.spec.get("transport")), None)
+        found.append(Neighbour(claim.name, claim.actor, own, "~"))
+    return found
+
+
+def _is_ready(struct: struct_pb2.Struct) -> bool:
+    found = resource.get_condition(struct, "Ready")
+    return bool(found.status == "True")
+
+
+def _write(answer: fnv1.RunFunctionResponse, composition: Composition) -> None:
+    for key, wanted in composition.resources.items():
+        entry = answer.desired.resources[key]
+        entry.resource.CopyFrom(to_struct(wanted.manifest))
+        entry.ready = fnv1.READY_TRUE if wanted.ready else fnv1.READY_FALSE
+    answer.desired.composite.resource.update({"status": composition.status})
+    _tell(answer, composition.conditions)
+
+
+def _tell(answer: fnv1.RunFunctionResponse, told: Iterable[Condition]) -> None:
+    response.set_conditions(
+        answer, *(resource.Condition(each.type, each.status, each.reason, each.message) for each in told)
+    )
+
+
+def _announce(answer: fnv1.RunFunctionResponse, composite: Manifest, told: Iterable[Condition]) -> None:
+    """Make an event of what is newly wrong; a result at every call would be an event every minute."""
+    before = {entry["type"]: entry.get("message", "") for entry in _conditions(composite)}
+    for each in told:
+        if each.reason in _ANNOUNCED and before.get(each.type) != each.message:
+            response.warning(answer, f"{each.type}: {each.message}")
+
+
+def _conditions(composite: Manifest) -> list[Manifest]:
+    return list((composite.get("status") or {}).get("conditions") or [])
+
+
+_ANNOUNCED = ("Failed", "FlavorMissing", "Mixed", "CrewMissing", "Draining")

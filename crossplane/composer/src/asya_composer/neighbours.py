@@ -1,0 +1,66 @@
+"""The other actors of the namespace: who they are, which transport they are on, whether the crew is there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from asya.api.rules_mesh import TERMINAL_ACTORS
+from asya_composer.composite import Claim
+from asya_composer.errors import CompositionError
+from asya_composer.model import Condition
+from asya_composer.settings import TransportName
+
+CREW_READY, TRANSPORT_MIXED = "CrewReady", "TransportMixed"
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """An AsyncActor as far as others must know it; `transport` is None where it leaves that to the platform."""
+
+    object_name: str
+    actor: str
+    transport: TransportName | None = None
+    created: str = ""
+    ready: bool = False
+
+
+def refuse_double(claim: Claim, neighbours: Iterable[Neighbour]) -> None:
+    """Let only the elder of two objects be an actor of that name.
+
+    Raises:
+        CompositionError: Another object had the name first.
+    """
+    same = [each for each in neighbours if each.actor == claim.actor]
+    own = next((each.created for each in same if each.object_name == claim.name), "~")
+    for other in same:
+        if other.object_name != claim.name and (other.created, other.object_name) < (own, claim.name):
+            raise CompositionError("spec.actor", f"{claim.actor!r} is already the actor of {other.object_name!r}")
+
+
+def transport_mixed(neighbours: Sequence[Neighbour], default: TransportName) -> Condition:
+    """Tell whether all actors of the namespace are on one transport, and who is not."""
+    used = Counter(each.transport or default for each in neighbours)
+    if len(used) < 2:
+        return Condition(TRANSPORT_MIXED, "False", "Agreed")
+    usual = min(used, key=lambda name: (-used[name], name))
+    odd = sorted(
+        f"{each.actor} ({each.transport or default})" for each in neighbours if (each.transport or default) != usual
+    )
+    more = f" and {len(odd) - 10} more" if len(odd) > 10 else ""
+    message = f"most actors here are on {usual}, which these cannot reach: {', '.join(odd[:10])}{more}"
+    return Condition(TRANSPORT_MIXED, "True", "Mixed", message)
+
+
+def crew_ready(crew: Sequence[Neighbour], namespace: str) -> Condition:
+    """Tell whether messages have somewhere to end."""
+    there = {each.actor: each for each in crew}
+    missing = [name for name in TERMINAL_ACTORS if name not in there]
+    if missing:
+        message = f"namespace {namespace} has no {' and no '.join(missing)}: messages have nowhere to end"
+        return Condition(CREW_READY, "False", "CrewMissing", message)
+    waiting = [name for name in TERMINAL_ACTORS if not there[name].ready]
+    if waiting:
+        return Condition(CREW_READY, "False", "CrewNotReady", f"{' and '.join(waiting)} not ready yet")
+    return Condition(CREW_READY, "True", "Available")
