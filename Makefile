@@ -62,6 +62,10 @@ torture: setup ## Break everything while messages flow, and count them; LONG=1 R
 	@ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-$$([ "$$(id -u)" = 0 ] && echo 1 || echo 0)} $(PY) -m tests.torture \
 	  $(if $(LONG),--long --keep) $(foreach row,$(ROW),--row '$(row)') $(if $(TRANSPORT),--transport $(TRANSPORT)) $(if $(ENGINE),--engine $(ENGINE))
 
+.PHONY: tools
+tools: ## Build helm, kubectl, kube-apiserver and others, pinned, from their Go modules; TOOLS="name or group" chooses
+	@$$(tools/find-python) tools/go_tools.py build $(TOOLS)
+
 .PHONY: format
 format: setup ## Let ruff rewrite what it can
 	.venv/bin/ruff check --fix --quiet
