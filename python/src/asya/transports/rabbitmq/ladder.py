@@ -46,6 +46,11 @@ class Ladder:
         """Exchange that is declared last: where it exists, the whole ladder does."""
         return f"{DELAYS}.{self.levels}x{self.unit_ms}ms"
 
+    @property
+    def top(self) -> str:
+        """Exchange at which every way begins: the one exchange that those who delay need a right to write to."""
+        return self.exchange(self.levels - 1)
+
     def exchange(self, level: int) -> str:
         """Name of a level's exchange."""
         return f"{DELAYS}.{level}"
@@ -75,4 +80,4 @@ class Ladder:
         units = math.ceil(round(min(delay, self.longest) * 1000 / self.unit_ms, 6))
         units = max(1, min(units, (1 << self.levels) - 1))
         bits = ".".join(format(units, f"0{self.levels}b"))
-        return self.exchange(units.bit_length() - 1), f"{bits}.{namespace}.{actor}"
+        return self.top, f"{bits}.{namespace}.{actor}"
