@@ -21,7 +21,7 @@ def sidecar(context: Context, access: PodAccess) -> Manifest:
     Its start-up probe waits for the runtime's file and for the sidecar itself, never for the runtime.
     """
     settings, spec = context.settings.sidecar, context.actor.spec.sidecar
-    found = {
+    return {
         "name": SIDECAR,
         "image": _image(context),
         "imagePullPolicy": spec.image.pull_policy or settings.pull_policy,
@@ -36,7 +36,6 @@ def sidecar(context: Context, access: PodAccess) -> Manifest:
         "securityContext": settings.security_context,
         "volumeMounts": [_sockets(context), _runtime(context), *access.mounts],
     }
-    return found
 
 
 def handler(context: Context) -> Manifest:

@@ -1,4 +1,4 @@
-"""ServiceAccount: who the pods are to the cluster and to the broker. One per actor, unless the actor names another's."""
+"""ServiceAccount: who the pods are to the cluster and to the broker. One per actor, unless it names another."""
 
 from __future__ import annotations
 

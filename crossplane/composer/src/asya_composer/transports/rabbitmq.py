@@ -196,10 +196,11 @@ def _identity(context: Context) -> list[Resource]:
         "write": f"^({exchange}|{_literally(LADDER_TOP)})$",
         "read": f"^{_literally(names.queue(context))}$",
     }
-    # To any actor of the namespace, and to its own dead letters; later only to itself. Without the second rule the
-    # ladder, which all namespaces share, would carry messages into another one.
+    # To any actor of the namespace, now or later, and to its own dead letters. Without the second rule the ladder, which
+    # all namespaces share, would carry messages into another one.
     own = {"exchange": names.exchange(context), "write": rf"^([a-z0-9-]+|{actor}\.dlq)$", "read": "^$"}
-    later = {"exchange": LADDER_TOP, "write": rf"^([01]\.)+{_literally(context.namespace)}\.{actor}$", "read": "^$"}
+    within = rf"^([01]\.)+{_literally(context.namespace)}\.[a-z0-9-]+$"
+    later = {"exchange": LADDER_TOP, "write": within, "read": "^$"}
     return [
         _object(context, "user", "identity", kinds.RABBITMQ_USER, {"tags": ["management"]}, in_vhost=False),
         _object(context, "permission", "identity", kinds.RABBITMQ_PERMISSION, {**user, "permissions": rights}),

@@ -1,0 +1,138 @@
+"""Calling the function as Crossplane does: one request, again with what it asked for, until it asks no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from crossplane.function.proto.v1 import run_function_pb2 as fnv1
+
+from asya_composer.function import run
+from asya_composer.structs import plain, to_struct
+
+ROOT = Path(__file__).resolve().parents[2]
+ROUNDS = 5
+"""Crossplane's own limit."""
+
+Manifest = dict[str, Any]
+
+
+def platform(**changes: Any) -> Manifest:
+    """The input that the repository's composition carries, with `changes` at its top."""
+    composition = yaml.safe_load((ROOT / "compositions" / "asyncactors.yaml").read_text())
+    found: Manifest = composition["spec"]["pipeline"][0]["input"]
+    return {**found, **changes}
+
+
+def actor(name: str = "resize", *, metadata: Mapping[str, Any] | None = None, **spec: Any) -> Manifest:
+    """A composite as Crossplane hands it over."""
+    return {
+        "apiVersion": "asya.sh/v1alpha1",
+        "kind": "AsyncActor",
+        "metadata": {"name": name, "namespace": "shop", "generation": 3, "uid": "4711", **(metadata or {})},
+        "spec": {"image": "ghcr.io/example/resize:1.4.0", "handler": "resize.process", **spec},
+    }
+
+
+@dataclass
+class Answer:
+    """What the function said, as plain values."""
+
+    response: fnv1.RunFunctionResponse
+    resources: dict[str, Manifest] = field(init=False)
+    ready: dict[str, bool] = field(init=False)
+    conditions: dict[str, tuple[str, str, str]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        desired = self.response.desired
+        self.resources = {key: plain(each.resource) for key, each in desired.resources.items()}
+        self.ready = {key: each.ready == fnv1.READY_TRUE for key, each in desired.resources.items()}
+        self.conditions = {
+            each.type: (fnv1.Status.Name(each.status).rpartition("_")[2].title(), each.reason, each.message)
+            for each in self.response.conditions
+        }
+
+    @property
+    def status(self) -> Manifest:
+        found: Manifest = plain(self.response.desired.composite.resource).get("status", {})
+        return found
+
+    @property
+    def fatal(self) -> list[str]:
+        return [each.message for each in self.response.results if each.severity == fnv1.SEVERITY_FATAL]
+
+    @property
+    def warnings(self) -> list[str]:
+        return [each.message for each in self.response.results if each.severity == fnv1.SEVERITY_WARNING]
+
+
+def call(
+    composite: Manifest,
+    settings: Manifest | None = None,
+    *,
+    observed: Mapping[str, Manifest] | None = None,
+    cluster: Iterable[Manifest] = (),
+) -> Answer:
+    """Run the function against a `cluster` of objects until it asks for the same twice."""
+    request = fnv1.RunFunctionRequest()
+    request.observed.composite.resource.CopyFrom(to_struct(composite))
+    request.input.CopyFrom(to_struct(platform() if settings is None else settings))
+    for key, manifest in (observed or {}).items():
+        request.observed.resources[key].resource.CopyFrom(to_struct(manifest))
+    asked: dict[str, bytes] | None = None
+    for _ in range(ROUNDS):
+        response = run(request)
+        now = {name: each.SerializeToString() for name, each in response.requirements.resources.items()}
+        if now == asked:
+            return Answer(response)
+        asked = now
+        request.ClearField("required_resources")
+        for name, selector in response.requirements.resources.items():
+            items = request.required_resources[name].items
+            for manifest in cluster:
+                if _matches(selector, manifest):
+                    items.add().resource.CopyFrom(to_struct(manifest))
+    raise AssertionError(f"it still asks for something new after {ROUNDS} rounds")
+
+
+def _matches(selector: fnv1.ResourceSelector, manifest: Manifest) -> bool:
+    metadata = manifest["metadata"]
+    if (manifest["apiVersion"], manifest["kind"]) != (selector.api_version, selector.kind):
+        return False
+    if selector.namespace and metadata.get("namespace") != selector.namespace:
+        return False
+    if selector.HasField("match_name"):
+        return bool(metadata["name"] == selector.match_name)
+    labels = metadata.get("labels", {})
+    return all(labels.get(name) == value for name, value in selector.match_labels.labels.items())
+
+
+def as_observed(answer: Answer) -> dict[str, Manifest]:
+    """What a cluster shows once every controller has done its work."""
+    return {key: _at_work(manifest) for key, manifest in answer.resources.items()}
+
+
+def _at_work(manifest: Manifest) -> Manifest:
+    metadata = {**manifest["metadata"], "uid": "1", "resourceVersion": "7", "generation": 1, "managedFields": [{}]}
+    found: Manifest = {**manifest, "metadata": metadata}
+    match manifest["kind"]:
+        case "Deployment":
+            replicas = manifest["spec"].get("replicas", 0)  # what KEDA has set
+            found["spec"] = {**manifest["spec"], "replicas": replicas}
+            found["status"] = {"observedGeneration": 1}
+            if replicas:
+                found["status"] |= {"replicas": replicas, "readyReplicas": replicas, "availableReplicas": replicas}
+        case "ServiceAccount" | "NetworkPolicy" | "PodDisruptionBudget" | "TriggerAuthentication" | "PodMonitor":
+            pass
+        case "ScaledObject":
+            found["status"] = {"conditions": [_true("Ready"), {"type": "Active", "status": "False"}]}
+        case _:
+            found["status"] = {"conditions": [_true("Ready"), _true("Synced")]}
+    return found
+
+
+def _true(kind: str) -> Manifest:
+    return {"type": kind, "status": "True", "reason": "Available"}
