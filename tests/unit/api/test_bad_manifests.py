@@ -408,7 +408,7 @@ IN_SPEC = [
         "env: {A: x}",
         1,
         "env",
-        "expected a list, found a mapping",
+        "expected a list of at most 100 entries, found a mapping",
     ),
     (
         "envFrom of nothing",

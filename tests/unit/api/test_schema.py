@@ -68,7 +68,7 @@ def test_every_rule_across_fields_has_a_sentence() -> None:
         (("spec", "strategy", "rollingUpdate", "maxSurge"), "a whole number or text that is not empty"),
         (("spec", "resiliency", "policies", "x", "backoff"), "one of constant, linear, exponential"),
         (("kind",), "AsyncActor"),
-        (("spec", "env"), "a list"),
+        (("spec", "env"), "a list of at most 100 entries"),
         (("spec", "affinity", "nodeAffinity"), None),
     ],
 )

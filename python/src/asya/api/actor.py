@@ -11,6 +11,8 @@ from pydantic import Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
 from asya.api.fields import (
+    MAX_LIST,
+    MAX_VARIABLES,
     HandlerName,
     KubernetesObject,
     Label,
@@ -21,6 +23,7 @@ from asya.api.fields import (
     Subdomain,
     Text,
 )
+from asya.api.guards import DisruptionBudget, NetworkPolicySpec, PodMonitorSpec
 from asya.api.parts import QueueSpec, RuntimeSpec, SidecarSpec, StateProxy, TracingSpec
 from asya.api.paths import path_text
 from asya.api.pod import (
@@ -42,6 +45,7 @@ from asya.api.pod import (
 from asya.api.resiliency import ResiliencySpec
 from asya.api.rules import broken_rules
 from asya.api.scaling import ScalingSpec
+from asya.api.workload import WorkloadRef
 from asya.policy import Resiliency
 
 _SERVER_SIDE = frozenset(
@@ -96,13 +100,17 @@ class ActorSpec(Model):
     """Broker that carries the messages; all actors of a namespace must agree. When absent, the platform's."""
 
     image: Text | None = None
-    """Image with your code and any Python from 3.8 on. Required unless `flavors` are named. When absent, a flavor's."""
+    """Image with your code and any Python from 3.8 on. Required unless `flavors` or `workloadRef` are given.
+    When absent, a flavor's."""
     image_pull_policy: PullPolicy = "IfNotPresent"
     """When the image is pulled."""
     image_pull_secrets: list[LocalReference] = []
     """Secrets for pulling images."""
     handler: HandlerName | None = None
-    """What is called for each message. Required unless `flavors` are named. When absent, a flavor's."""
+    """What is called for each message. Not with `workloadRef`. When absent, a flavor's."""
+    workload_ref: WorkloadRef | None = None
+    """A workload of somebody else that is called over HTTP, in place of `image` and `handler`. When absent, the actor
+    has pods of its own."""
     python_executable: Text = "python3"
     """Interpreter in the image, by name or path."""
     command: list[str] = []
@@ -111,27 +119,27 @@ class ActorSpec(Model):
     args: list[str] = []
     """Arguments added to the command."""
 
-    env: list[EnvVar] = []
+    env: Annotated[list[EnvVar], Field(max_length=MAX_VARIABLES)] = []
     """Environment variables of the handler."""
-    env_from: list[EnvFrom] = []
+    env_from: Annotated[list[EnvFrom], Field(max_length=MAX_LIST)] = []
     """Whole Secrets and ConfigMaps as environment variables of the handler."""
-    secret_refs: list[SecretRef] = []
+    secret_refs: Annotated[list[SecretRef], Field(max_length=MAX_LIST)] = []
     """Keys of Secrets as environment variables of the handler."""
     resources: Resources = Resources()
     """Compute resources of the handler's container, GPUs included."""
-    ports: list[ContainerPort] = []
+    ports: Annotated[list[ContainerPort], Field(max_length=MAX_LIST)] = []
     """Ports of the handler's container, for a metrics page or a debugger."""
     probes: Probes = Probes()
     """Probes of the handler's container in place of ours."""
     security_context: KubernetesObject | None = None
     """Security context of the handler's container (core/v1). When absent, the platform's restricted one."""
-    volumes: list[Volume] = []
+    volumes: Annotated[list[Volume], Field(max_length=MAX_LIST)] = []
     """Volumes of the pod."""
-    volume_mounts: list[VolumeMount] = []
+    volume_mounts: Annotated[list[VolumeMount], Field(max_length=MAX_LIST)] = []
     """Where they appear in the handler's container."""
-    init_containers: list[ExtraContainer] = []
+    init_containers: Annotated[list[ExtraContainer], Field(max_length=MAX_LIST)] = []
     """Containers of yours that run before (Container, core/v1)."""
-    sidecars: list[ExtraContainer] = []
+    sidecars: Annotated[list[ExtraContainer], Field(max_length=MAX_LIST)] = []
     """Containers of yours that run beside (Container, core/v1)."""
 
     service_account_name: Subdomain | None = None
@@ -173,8 +181,14 @@ class ActorSpec(Model):
     """The process that calls your handler."""
     sidecar: SidecarSpec = SidecarSpec()
     """The process beside it that moves messages."""
-    state_proxy: list[StateProxy] = []
+    state_proxy: Annotated[list[StateProxy], Field(max_length=MAX_LIST)] = []
     """State outside the pod as files in folders."""
+    pod_disruption_budget: DisruptionBudget | None = None
+    """How many pods may be missing while nodes are drained. When absent, the platform's."""
+    network_policy: NetworkPolicySpec = NetworkPolicySpec()
+    """What the pods may reach."""
+    pod_monitor: PodMonitorSpec | None = None
+    """Have the Prometheus operator read the sidecar's metrics. When absent, where the platform says."""
     tracing: TracingSpec | None = None
     """Where spans go. When absent, where the platform says."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from asya.api.paths import Path, path_text
 from asya.errors import PolicyError
@@ -22,18 +22,35 @@ Check = Callable[[Mapping[str, Any]], Broken]
 
 @dataclass(frozen=True, slots=True)
 class CrossRule:
-    """One rule: what it asks in a sentence, and the check that yields (path, what is wrong)."""
+    """One rule: what it asks in a sentence, and the check that yields (path, what is wrong).
+
+    `whole`: It also looks at what is absent. So it is asked of whole actors only: where flavors are named that may
+    bring what is missing, it waits until they are merged in.
+    """
 
     doc: str
     check: Check
+    whole: bool = False
+
+    def broken(self, document: Mapping[str, Any]) -> list[tuple[Path, str]]:
+        """Return (path, what is wrong) of all that breaks the rule."""
+        waits = self.whole and bool(at(document, "spec").get("flavors"))
+        return [] if waits else list(self.check(document))
 
 
-def collect(rules: list[CrossRule]) -> Callable[[str], Callable[[Check], Check]]:
+class Noted(Protocol):
+    """A decorator of checks."""
+
+    def __call__(self, doc: str, *, whole: bool = False) -> Callable[[Check], Check]:
+        """Note the check under the sentence `doc`."""
+
+
+def collect(rules: list[CrossRule]) -> Noted:
     """Return a decorator that notes a check, with its sentence, in `rules`."""
 
-    def rule(doc: str) -> Callable[[Check], Check]:
+    def rule(doc: str, *, whole: bool = False) -> Callable[[Check], Check]:
         def note(check: Check) -> Check:
-            rules.append(CrossRule(doc, check))
+            rules.append(CrossRule(doc, check, whole))
             return check
 
         return note

@@ -21,13 +21,18 @@ GROUP = "asya.sh"
 API_VERSION = "asya.sh/v1alpha1"
 KIND = "AsyncActor"
 NAME_LENGTH = 63
+MAX_LIST = 32
+"""Most entries of a list or map that a rule looks through; the API server bounds a rule's cost by it."""
+MAX_VARIABLES = 100
 
-_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 _SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 _HANDLER = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$"
 _ENV_NAME = r"^[A-Za-z_][-._A-Za-z0-9]*$"
 _QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei|e[0-9]+)?$"
 _ABSOLUTE = r"^/[^:]*$"
+_NUMBER = r"^[0-9]+(\.[0-9]+)?$"
+_URL_PATH = r"^/[^\s]*$"
 _URL = r"^https?://[^\s/]+(/\S*)?$"
 _CLASS = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$"
 _POLICY = r"^[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?$"
@@ -35,12 +40,14 @@ _LABEL_VALUE = r"^([A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?)?$"
 _LABEL_KEY = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?$"
 
 EXPECTED: dict[str, str] = {
-    _LABEL: "a DNS label (lower-case letters, digits and dashes)",
+    LABEL: "a DNS label (lower-case letters, digits and dashes)",
     _SUBDOMAIN: "a DNS name (lower-case letters, digits, dashes and dots)",
     _HANDLER: "module.function or module.Class.method",
     _ENV_NAME: "the name of an environment variable, such as MODEL_PATH",
     _QUANTITY: 'an amount such as "1", 500m or 2Gi',
     _ABSOLUTE: "an absolute path without a colon, such as /data",
+    _NUMBER: 'a number as text, such as "5"',
+    _URL_PATH: "a path without blanks, such as /v1/predict",
     _URL: "an http:// or https:// URL",
     _CLASS: "the name of an exception class, such as ValueError or httpx.TimeoutException",
     _POLICY: "a name of letters, digits, dashes, dots and underscores",
@@ -66,6 +73,11 @@ class Model(BaseModel):
     )
 
 
+def _validated(rule: str, message: str) -> Any:  # noqa: ANN401  pydantic's own type for it
+    """Say in CEL too what a Python validator asks for."""
+    return Field(json_schema_extra={"x-kubernetes-validations": [{"rule": rule, "message": message}]})
+
+
 def _longer_than_nothing(text: str) -> str:
     if parse_duration(text) <= 0:
         raise PydanticCustomError("duration_zero", "expected a duration longer than 0")
@@ -81,7 +93,7 @@ def _no_file(text: str) -> str:
 
 def is_label(text: str) -> bool:
     """Tell whether `text` is a DNS label, as the names of actors and namespaces are."""
-    return len(text) <= NAME_LENGTH and re.fullmatch(_LABEL, text) is not None
+    return len(text) <= NAME_LENGTH and re.fullmatch(LABEL, text) is not None
 
 
 def _quantity(value: object) -> object:
@@ -90,18 +102,29 @@ def _quantity(value: object) -> object:
 
 
 Text = Annotated[str, StringConstraints(min_length=1)]
-Label = Annotated[str, StringConstraints(pattern=_LABEL, max_length=NAME_LENGTH)]
+Label = Annotated[str, StringConstraints(pattern=LABEL, max_length=NAME_LENGTH)]
 """A DNS label (RFC 1123): names of actors, namespaces, containers, volumes."""
 Subdomain = Annotated[str, StringConstraints(pattern=_SUBDOMAIN, max_length=253)]
 """A DNS subdomain (RFC 1123): names of most Kubernetes objects."""
-HandlerName = Annotated[str, StringConstraints(pattern=_HANDLER), AfterValidator(_no_file)]
-EnvName = Annotated[str, StringConstraints(pattern=_ENV_NAME)]
-Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN)]
+HandlerName = Annotated[
+    str,
+    StringConstraints(pattern=_HANDLER, max_length=512),
+    AfterValidator(_no_file),
+    _validated("!self.endsWith('.py')", "expected module.function, found a file"),
+]
+EnvName = Annotated[str, StringConstraints(pattern=_ENV_NAME, max_length=128)]
+Duration = Annotated[str, StringConstraints(pattern=DURATION_PATTERN, max_length=32)]
 """A duration as text; `asya.policy.parse_duration` gives seconds."""
-PositiveDuration = Annotated[Duration, AfterValidator(_longer_than_nothing)]
+PositiveDuration = Annotated[
+    Duration,
+    AfterValidator(_longer_than_nothing),
+    _validated("duration(self) > duration('0s')", "expected a duration longer than 0"),
+]
 Rate = Annotated[str, StringConstraints(pattern=RATE_PATTERN, max_length=RATE_LENGTH)]
 """A rate as text; `asya.policy.protection.parse_rate` gives it per second."""
-AbsolutePath = Annotated[str, StringConstraints(pattern=_ABSOLUTE)]
+AbsolutePath = Annotated[str, StringConstraints(pattern=_ABSOLUTE, max_length=512)]
+NumberText = Annotated[str, StringConstraints(pattern=_NUMBER, max_length=32)]
+UrlPath = Annotated[str, StringConstraints(pattern=_URL_PATH, max_length=512)]
 Url = Annotated[str, StringConstraints(pattern=_URL)]
 ClassName = Annotated[str, StringConstraints(pattern=_CLASS)]
 PolicyName = Annotated[str, StringConstraints(pattern=_POLICY, max_length=NAME_LENGTH)]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from asya.api.fields import AbsolutePath, Duration, Label, Model, PullPolicy, Text, Url
+from asya.api.fields import MAX_LIST, AbsolutePath, Duration, Label, Model, PullPolicy, Text, Url
 from asya.api.pod import ContainerImage, EnvVar, Resources
 
 DEFAULT_DELIVERY_LIMIT = 50
@@ -50,7 +50,7 @@ class SidecarSpec(Model):
 
     image: ContainerImage = ContainerImage()
     """Its image, where it differs from the platform's."""
-    env: list[EnvVar] = []
+    env: Annotated[list[EnvVar], Field(max_length=MAX_LIST)] = []
     """Settings of the sidecar that have no field of their own."""
     resources: Resources | None = None
     """Its compute resources. When absent, the platform's."""
@@ -83,7 +83,7 @@ class Connector(Model):
     """Its image."""
     image_pull_policy: PullPolicy = "IfNotPresent"
     """When the image is pulled."""
-    env: list[EnvVar] = []
+    env: Annotated[list[EnvVar], Field(max_length=MAX_LIST)] = []
     """Its environment variables."""
     resources: Resources | None = None
     """Its compute resources. When absent, the platform's."""

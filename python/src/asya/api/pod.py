@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from asya.api.fields import (
+    MAX_LIST,
     AbsolutePath,
     EnvName,
     KubernetesObject,
@@ -68,7 +69,7 @@ class SecretRef(Model):
 
     secret_name: Subdomain
     """Name of the Secret, in the actor's namespace."""
-    keys: Annotated[list[SecretKey], Field(min_length=1)]
+    keys: Annotated[list[SecretKey], Field(min_length=1, max_length=MAX_LIST)]
     """Its keys, and the variables they go to."""
 
 

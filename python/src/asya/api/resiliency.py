@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from asya.api.fields import ClassName, Duration, Label, Model, PolicyName, PositiveDuration
+from asya.api.fields import MAX_LIST, ClassName, Duration, Label, Model, PolicyName, PositiveDuration
 from asya.api.protection import CircuitBreakerSpec, DestinationSpec, RateLimitSpec
 from asya.policy import Backoff, Policy, Protection, Resiliency, Rule, format_duration, parse_duration
 from asya.policy.resiliency import (
@@ -34,7 +34,7 @@ class PolicySpec(Model):
     """Longest time from the first attempt at this actor to the start of the last. When absent, no limit."""
     jitter: bool = True
     """Spread each delay by up to 50 % either way, so that failed messages do not come back all at once."""
-    on_exhausted: list[Label] = []
+    on_exhausted: Annotated[list[Label], Field(max_length=MAX_LIST)] = []
     """Actors to send the message to when no attempt is left, in this order, in place of the rest of its route.
     When empty, the message ends as failed."""
 
@@ -70,9 +70,9 @@ class ResiliencySpec(Model):
 
     actor_timeout: PositiveDuration = format_duration(DEFAULT_ACTOR_TIMEOUT)
     """Longest time of one call of the handler. Leases, visibility and the grace period follow from it."""
-    policies: dict[PolicyName, PolicySpec] = {}
+    policies: Annotated[dict[PolicyName, PolicySpec], Field(max_length=MAX_LIST)] = {}
     """Retry policies by name. `default` is for errors that no rule names; without it those are not retried."""
-    rules: list[RuleSpec] = []
+    rules: Annotated[list[RuleSpec], Field(max_length=MAX_LIST)] = []
     """Rules in order; the first that matches wins."""
     non_retryable_errors: list[ClassName] = []
     """Exception classes that are never tried again, whatever the rules say."""
@@ -80,7 +80,7 @@ class ResiliencySpec(Model):
     """How many calls begin. When absent, as many as there is room for."""
     circuit_breaker: CircuitBreakerSpec | None = None
     """When the handler is not called for a while, because it would fail. When absent, it is always called."""
-    destinations: dict[Label, DestinationSpec] = {}
+    destinations: Annotated[dict[Label, DestinationSpec], Field(max_length=MAX_LIST)] = {}
     """The same for actors that this one sends to, by name."""
 
     def resiliency(self, replicas: int) -> Resiliency:

@@ -12,4 +12,4 @@ RULES: tuple[CrossRule, ...] = (*rules_mesh.RULES, *rules_pod.RULES)
 def broken_rules(manifest: object) -> list[tuple[Path, str]]:
     """Return (path, sentence) of every rule that `manifest` breaks; it may be any JSON value."""
     document = mapping(manifest)
-    return [found for rule in RULES for found in rule.check(document)]
+    return [found for rule in RULES for found in rule.broken(document)]

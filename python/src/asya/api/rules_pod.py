@@ -105,6 +105,14 @@ def _mounts(document: Mapping[str, Any]) -> Broken:
             yield place, f"no volume is called {name!r}; volumes: {', '.join(sorted(volumes)) or 'none'}"
 
 
+@rule("A disruption budget says either how many pods stay or how many go.")
+def _budget(document: Mapping[str, Any]) -> Broken:
+    path = ("spec", "podDisruptionBudget")
+    budget = at(document, "spec").get("podDisruptionBudget")
+    if isinstance(budget, Mapping) and len({"minAvailable", "maxUnavailable"} & budget.keys()) != 1:
+        yield path, "expected exactly one of minAvailable and maxUnavailable"
+
+
 @rule("command takes the place of pythonExecutable; Recreate has no rolling update.")
 def _exclusive(document: Mapping[str, Any]) -> Broken:
     spec = at(document, "spec")

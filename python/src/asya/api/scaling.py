@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from asya.api.fields import Label, Model, Subdomain, Text
+from asya.api.fields import MAX_LIST, Label, Model, NumberText, Subdomain, Text
 
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[int, Field(ge=0)]
@@ -62,9 +62,9 @@ class AdvancedScaling(Model):
     formula: Text | None = None
     """Expression over the triggers' names that gives one metric; our own trigger is called `queue`. Needs `target`.
     When absent, triggers count each for itself."""
-    target: Text | None = None
+    target: NumberText | None = None
     """Value of the formula per replica, a number as text. When absent, there is no formula."""
-    activation_target: Text | None = None
+    activation_target: NumberText | None = None
     """Value of the formula above which the first replica starts, a number as text. When absent, 0."""
     metric_type: Literal["AverageValue", "Value", "Utilization"] | None = None
     """How the formula's value is compared with `target`. When absent, AverageValue."""
@@ -131,5 +131,5 @@ class ScalingSpec(Model):
     """What to do while the queue's length cannot be read. When absent, the number of replicas stays."""
     advanced: AdvancedScaling = AdvancedScaling()
     """Combining triggers, and speed."""
-    additional_triggers: list[TriggerSpec] = []
+    additional_triggers: Annotated[list[TriggerSpec], Field(max_length=MAX_LIST)] = []
     """More triggers beside the queue; the one that wants most replicas wins, unless a formula combines them."""

@@ -16,13 +16,13 @@ FieldSchema = dict[str, Any]
 @cache
 def document_schema() -> FieldSchema:
     """Return the JSON Schema (draft 2020-12) of a manifest. One shared object: not to be changed."""
-    schema = _tidy(AsyncActor.model_json_schema())
+    schema = tidy(AsyncActor.model_json_schema())
     # In Python these two have one value each; in a manifest they tell what it is.
     schema["required"] = ["apiVersion", "kind", *schema["required"]]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def _tidy(schema: FieldSchema) -> FieldSchema:
+def tidy(schema: FieldSchema) -> FieldSchema:
     """Write a part of pydantic's schema in the forms that Kubernetes knows too.
 
     No titles, no null as default; an object's default is empty, for those of its fields are their own; a map with
@@ -41,11 +41,11 @@ def _tidy(schema: FieldSchema) -> FieldSchema:
 
 def _tidy_part(key: str, value: Any) -> Any:  # noqa: ANN401  any part of a schema
     if key in {"properties", "$defs", "patternProperties"}:
-        return {name: _tidy(inner) for name, inner in value.items()}
+        return {name: tidy(inner) for name, inner in value.items()}
     if key in {"anyOf", "allOf", "oneOf"}:
-        return [_tidy(inner) for inner in value]
+        return [tidy(inner) for inner in value]
     return (
-        _tidy(value) if key in {"items", "additionalProperties", "propertyNames"} and isinstance(value, dict) else value
+        tidy(value) if key in {"items", "additionalProperties", "propertyNames"} and isinstance(value, dict) else value
     )
 
 

@@ -27,7 +27,7 @@ _WITHOUT_EFFECT = (
     "image", "image_pull_policy", "image_pull_secrets", "resources", "ports", "probes", "security_context",
     "service_account_name", "node_selector", "tolerations", "affinity", "topology_spread_constraints",
     "priority_class_name", "runtime_class_name", "pod_security_context", "pod_labels", "pod_annotations",
-    "host_aliases", "strategy", "tracing", "transport",
+    "host_aliases", "strategy", "tracing", "transport", "pod_disruption_budget", "network_policy", "pod_monitor",
 )  # fmt: skip
 # What a handler may miss: said for each actor.
 _MISSING_HERE = (
@@ -134,7 +134,8 @@ def _in_namespace(
 def _problems(actor: AsyncActor, names: Sequence[str], transport: str) -> Iterable[str]:
     place = f"{actor.source.file}:{actor.source.line}"
     if actor.spec.handler is None:
-        yield f"{place}: spec.handler: missing; flavors are resolved in a cluster, here every actor names its handler"
+        why = "flavors are resolved" if actor.spec.workload_ref is None else "a workload's pods are called"
+        yield f"{place}: spec.handler: missing; {why} in a cluster, here every actor names its handler"
     if transport != "sqlite":
         return  # other actors of the namespace may live elsewhere
     for name in sorted(actor.resiliency().destinations.keys() - set(names)):
