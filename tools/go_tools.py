@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -43,8 +44,9 @@ class Display:
         self._write(f"{self._label}  {outcome} ({time.monotonic() - self._began:.0f} s)", last=True)
 
     def _write(self, text: str, *, last: bool) -> None:
-        start = "\r\x1b[K" if self._terminal else ""
-        print(start + text, end="\n" if last else "", file=sys.stderr, flush=True)
+        if self._terminal:
+            text = "\r\x1b[K" + text[: shutil.get_terminal_size().columns - 1]
+        print(text, end="\n" if last else "", file=sys.stderr, flush=True)
 
 
 def build_all(tools: list[Tool], where: Cache, jobs: int | None) -> int:
@@ -130,6 +132,9 @@ def main() -> int:
     except (PlanError, ToolError) as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nstopped; what was built is kept", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A tool built by a real Go toolchain, from a module proxy that is a folder."""
 
 import base64
+import dataclasses
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import go_tools_go
 import pytest
+from go_tools import build_all
 from go_tools_build import Cache, build, cache
 from go_tools_go import Go, Progress, ToolError, explain, toolchain
 from go_tools_plan import Module, Tool
@@ -105,6 +107,20 @@ def test_what_does_not_compile_says_so_and_leaves_no_program(go: Go, tmp_path: P
     with pytest.raises(ToolError, match="undefined: missing"):
         build(broken, go, where, ignored)
     assert not where.place(broken).parent.exists()
+
+
+def test_a_tool_that_fails_does_not_keep_the_others_from_being_built(
+    go: Go, tool: Tool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = dataclasses.replace(tool, name="wrong", modules=(dataclasses.replace(tool.modules[0], sum="h1:AAAA="),))
+    where = Cache(tmp_path / "tools")
+    assert build_all([wrong, tool], where, jobs=1) == 1
+    assert where.place(tool).exists()
+    said = capsys.readouterr().err
+    assert f"[2/2] greet {VERSION}  built" in said
+    assert "wrong: example.org/greeter@v1.2.3 has the hash" in said
+    assert said.endswith("not built: wrong; what was built is kept\n")
+    assert build_all([tool], where, jobs=1) == 0
 
 
 def test_what_a_killed_build_left_is_no_hindrance(go: Go, tool: Tool, tmp_path: Path) -> None:
