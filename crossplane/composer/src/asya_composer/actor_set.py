@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from asya_composer.builders.deployment import deployment
 from asya_composer.builders.guards import DISRUPTION_KEY, MONITOR_KEY, disruption_budget, network_policy, pod_monitor
+from asya_composer.builders.injection import injection
 from asya_composer.builders.scaled_object import scaled_object
 from asya_composer.builders.service_account import KEY as SERVICE_ACCOUNT_KEY
 from asya_composer.builders.service_account import service_account
@@ -24,6 +25,7 @@ _PARTS_HELD: Mapping[str, Part] = {
     "scaled-object": "autoscaler",
     "trigger-authentication": "autoscaler",
     "deployment": "workload",
+    "injection": "workload",
     "network-policy": "workload",
     DISRUPTION_KEY: "workload",
     MONITOR_KEY: "workload",
@@ -66,7 +68,9 @@ def compose(context: Context) -> ActorSet:
         waiting.append(access)
     else:
         found += service_account(context, access.annotations)
-        found += [deployment(context, access), *network_policy(context, access)]
+        bound = context.actor.spec.workload_ref is not None
+        found += [injection(context, access) if bound else deployment(context, access)]
+        found += network_policy(context, access)
     found += [*disruption_budget(context), *pod_monitor(context)]
     if context.actor.spec.scaling.enabled:
         trigger = broker.trigger(context)

@@ -102,6 +102,7 @@ def compose(
         labels=_labels(claim),
         settings=settings,
         observed=actor_set.own_keys(observed, name),
+        neighbours=sorted({each.actor for each in found.neighbours or ()}),
     )
     now = actor_set.compose(context)
     resources = {full_key(each.key, name): each for each in now.resources}
@@ -171,6 +172,7 @@ def _on(context: Context, name: TransportName, observed: Observed) -> Context:
         labels=context.labels,
         settings=context.settings,
         observed=observed,
+        neighbours=context.neighbours,
     )
 
 

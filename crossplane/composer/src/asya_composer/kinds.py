@@ -37,6 +37,7 @@ class Kind:
 
 
 SERVICE_ACCOUNT = Kind("", "v1", "ServiceAccount", "serviceaccounts", "core")
+CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps", "core")
 DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments", "core")
 POD_DISRUPTION_BUDGET = Kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", "core")
 NETWORK_POLICY = Kind("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", "core")
@@ -82,6 +83,7 @@ GCP_SERVICE_ACCOUNT_IAM_MEMBER = _gcp("cloudplatform", "ServiceAccountIAMMember"
 
 COMPOSED: tuple[Kind, ...] = (
     SERVICE_ACCOUNT,
+    CONFIG_MAP,
     DEPLOYMENT,
     POD_DISRUPTION_BUDGET,
     NETWORK_POLICY,

@@ -71,6 +71,7 @@ class Context:
         labels: Labels of everything that is composed.
         settings: The platform's.
         observed: What exists.
+        neighbours: Names of the namespace's actors, this one among them, in order.
     """
 
     actor: AsyncActor
@@ -80,6 +81,7 @@ class Context:
     labels: Mapping[str, str]
     settings: Settings
     observed: Observed
+    neighbours: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,12 @@ def workload(context: Context) -> str:
     return shorten(f"{context.actor.name}-{context.transport}", LABEL_LENGTH)
 
 
+def scale_target(context: Context) -> str:
+    """Name of what is scaled: the actor's Deployment, or the workload it is bound to."""
+    reference = context.actor.spec.workload_ref
+    return workload(context) if reference is None else reference.name
+
+
 def service_account(context: Context) -> str:
     """Name of the pods' service account: the actor's choice, else its own."""
     return context.actor.spec.service_account_name or shared(context)
@@ -71,15 +77,27 @@ def sqs_queue(context: Context, actor: str | None = None) -> str:
 
 
 def sqs_dead_letters(context: Context) -> str:
-    """Name of the dead-letter queue at SQS: at most 80 characters."""
-    return shorten(dead_letters(context), SQS_LENGTH, separator=_separator(context))
+    """Name of the dead-letter queue at SQS: at most 80 characters, and its end tells what it is in any case."""
+    separator = _separator(context)
+    end = f"{separator}dlq"
+    return shorten(queue(context), SQS_LENGTH - len(end), separator=separator) + end
 
 
-def gcp_account(context: Context) -> str:
-    """Id of a Google service account: 6 to 30 characters, a letter first; unique in the project."""
-    whole = f"{context.namespace}/{context.actor.name}"
-    digest = hashlib.sha256(whole.encode()).hexdigest()[:_HASH]
-    beginning = f"asya-{context.actor.name}"[: GCP_ACCOUNT_LENGTH - _HASH - 1].rstrip("-")
+def sqs_namespace(context: Context) -> str:
+    """Pattern of all queues of the namespace at SQS."""
+    return _join(context, context.namespace, "*")
+
+
+def sqs_namespace_dead_letters(context: Context) -> str:
+    """Pattern of all dead-letter queues of the namespace at SQS."""
+    return _join(context, context.namespace, "*", "dlq")
+
+
+def gcp_account(context: Context, actor: str | None = None) -> str:
+    """Id of an actor's Google service account: 6 to 30 characters, a letter first; unique in the project."""
+    name = actor or context.actor.name
+    digest = hashlib.sha256(f"{context.namespace}/{name}".encode()).hexdigest()[:_HASH]
+    beginning = f"asya-{name}"[: GCP_ACCOUNT_LENGTH - _HASH - 1].rstrip("-")
     return f"{beginning}-{digest}"
 
 

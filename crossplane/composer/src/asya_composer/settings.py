@@ -6,9 +6,10 @@ Kind `Input` of ``composer.asya.sh/v1alpha1``. Crossplane does not check it, so 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from asya.api.fields import (
     AbsolutePath,
@@ -152,6 +153,12 @@ class ClusterReference(Model):
     connection_secret: Subdomain | None = None
     """A Secret with username, password and uri of the management API. When absent, `name` is given."""
 
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.name is None) == (self.connection_secret is None):
+            raise PydanticCustomError("one_of_both", "expected exactly one of name and connectionSecret")
+        return self
+
 
 class RabbitmqSettings(Model):
     """RabbitMQ: objects by the messaging topology operator."""
@@ -222,8 +229,12 @@ class PubsubSettings(Model):
     """Its number; the Pub/Sub service agent is called by it."""
     provider_config: Label = "default"
     """ClusterProviderConfig of the providers."""
+    identity: Literal["principal", "serviceAccount"] = "principal"
+    """Who pods are to Google: themselves, or a service account each, which needs an object per pair of actors."""
     workload_identity_pool: Text | None = None
     """Pool of the cluster. When absent, `<project>.svc.id.goog`."""
+    workload_identity_project_number: Annotated[str, Field(pattern=r"^[0-9]+$")] | None = None
+    """Number of the project that has the pool. When absent, `projectNumber`."""
     retention: Text = "604800s"
     """How long a message is kept, in seconds with an s."""
     kms_key_name: Text | None = None

@@ -24,7 +24,7 @@ def deployment(context: Context, access: PodAccess) -> Resource:
     """Return the Deployment."""
     spec = context.actor.spec
     template = _template(context, access)
-    digest = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:16]
+    digest = checksum(template)
     template["metadata"]["annotations"][CHECKSUM] = digest
     manifest = make(
         context,
@@ -41,6 +41,11 @@ def deployment(context: Context, access: PodAccess) -> Resource:
     )
     why = _waits_for(context.observed)
     return Resource(KEY, "workload", manifest, ready=not why, why=why)
+
+
+def checksum(values: Manifest) -> str:
+    """Return a short digest of what pods are made from."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def grace_period(context: Context) -> int:

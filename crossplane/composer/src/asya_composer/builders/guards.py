@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from asya_composer import kinds, names
 from asya_composer.builders.containers import PORT_NAME
+from asya_composer.builders.environment import dump
 from asya_composer.builders.selection import every_pod, own_pods
 from asya_composer.model import Context, Manifest, PodAccess, Resource
 from asya_composer.objects import by_existence, make
@@ -16,12 +17,12 @@ _NAMESPACE = "kubernetes.io/metadata.name"
 
 
 def disruption_budget(context: Context) -> list[Resource]:
-    """Return how many pods a drained node may take away at once."""
-    disruption = context.settings.disruption
-    if disruption is None:
+    """Return how many pods may be missing while nodes are drained; whoever owns a bound workload decides on its own."""
+    own, platform = context.actor.spec.pod_disruption_budget, context.settings.disruption
+    if (own is None and platform is None) or context.actor.spec.workload_ref is not None:
         return []
     spec = {
-        "maxUnavailable": disruption.max_unavailable,
+        **(dump(own) if own is not None else dump(platform) if platform is not None else {}),
         "selector": {"matchLabels": every_pod(context)},
         # A pod that is not ready holds up nothing by leaving.
         "unhealthyPodEvictionPolicy": "AlwaysAllow",
@@ -32,8 +33,9 @@ def disruption_budget(context: Context) -> list[Resource]:
 
 def network_policy(context: Context, access: PodAccess) -> list[Resource]:
     """Return what the pods may reach: their broker, DNS, the gateway, traces' receiver, and what the platform says."""
-    network = context.settings.network
-    if not network.enabled:
+    network, own = context.settings.network, context.actor.spec.network_policy
+    enabled = network.enabled if own.enabled is None else own.enabled
+    if not enabled or context.actor.spec.workload_ref is not None:
         return []
     spec = {
         "podSelector": {"matchLabels": own_pods(context)},
@@ -45,6 +47,7 @@ def network_policy(context: Context, access: PodAccess) -> list[Resource]:
             *_gateway(context),
             *_tracing(context),
             *network.egress,
+            *own.egress,
         ],
     }
     manifest = make(context, kinds.NETWORK_POLICY, names.workload(context), spec)
@@ -52,15 +55,17 @@ def network_policy(context: Context, access: PodAccess) -> list[Resource]:
 
 
 def pod_monitor(context: Context) -> list[Resource]:
-    """Return where Prometheus reads the pods' metrics, when the platform asks for it."""
-    monitor = context.settings.pod_monitor
+    """Return where Prometheus reads the pods' metrics, when the actor or the platform asks for it."""
+    own, platform = context.actor.spec.pod_monitor, context.settings.pod_monitor
+    monitor = own or platform
     if monitor is None:
         return []
+    labels = {**(platform.labels if platform else {}), **monitor.labels}
     spec = {
         "selector": {"matchLabels": every_pod(context)},
         "podMetricsEndpoints": [{"port": PORT_NAME, "path": "/metrics", "interval": monitor.interval}],
     }
-    manifest = make(context, kinds.POD_MONITOR, names.shared(context), spec, labels=monitor.labels)
+    manifest = make(context, kinds.POD_MONITOR, names.shared(context), spec, labels=labels)
     return [by_existence(MONITOR_KEY, "workload", manifest, context.observed)]
 
 

@@ -28,7 +28,7 @@ def scaled_object(context: Context, trigger: Trigger) -> list[Resource]:
         authentication = make(context, kinds.TRIGGER_AUTHENTICATION, name, trigger.authentication)
         found.append(by_existence(AUTHENTICATION_KEY, "autoscaler", authentication, context.observed))
     spec = {
-        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+        "scaleTargetRef": _target(context),
         "minReplicaCount": scaling.min_replica_count,
         "maxReplicaCount": scaling.max_replica_count,
         "idleReplicaCount": scaling.idle_replica_count,
@@ -42,6 +42,12 @@ def scaled_object(context: Context, trigger: Trigger) -> list[Resource]:
     spec = {key: value for key, value in spec.items() if value is not None}
     manifest = make(context, kinds.SCALED_OBJECT, name, spec, annotations=_annotations(scaling))
     return [*found, by_condition(KEY, "autoscaler", manifest, context.observed)]
+
+
+def _target(context: Context) -> Manifest:
+    reference = context.actor.spec.workload_ref
+    version, kind = ("apps/v1", "Deployment") if reference is None else (reference.api_version, reference.kind)
+    return {"apiVersion": version, "kind": kind, "name": names.scale_target(context)}
 
 
 def _cooldown(context: Context) -> int:

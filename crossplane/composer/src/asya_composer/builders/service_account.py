@@ -12,8 +12,9 @@ KEY = "service-account"
 
 
 def service_account(context: Context, annotations: Mapping[str, str]) -> list[Resource]:
-    """Return the actor's service account; none when `spec.serviceAccountName` names one that somebody else keeps."""
-    if context.actor.spec.service_account_name is not None:
+    """Return the actor's service account; none where somebody else keeps the pods' own."""
+    spec = context.actor.spec
+    if spec.service_account_name is not None or spec.workload_ref is not None:
         return []
     manifest = make(context, kinds.SERVICE_ACCOUNT, names.shared(context), annotations=annotations)
     # Nothing in the pod talks to the API server; cloud identities are mounted by a volume of their own.

@@ -196,8 +196,8 @@ def _identity(context: Context) -> list[Resource]:
         "write": f"^({exchange}|{_literally(LADDER_TOP)})$",
         "read": f"^{_literally(names.queue(context))}$",
     }
-    # To any actor of the namespace, now or later, and to its own dead letters. Without the second rule the ladder, which
-    # all namespaces share, would carry messages into another one.
+    # To any actor of the namespace, now or later, and to its own dead letters. Without the second rule the ladder,
+    # which all namespaces share, would carry messages into another one.
     own = {"exchange": names.exchange(context), "write": rf"^([a-z0-9-]+|{actor}\.dlq)$", "read": "^$"}
     within = rf"^([01]\.)+{_literally(context.namespace)}\.[a-z0-9-]+$"
     later = {"exchange": LADDER_TOP, "write": within, "read": "^$"}

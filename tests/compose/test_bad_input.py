@@ -1,0 +1,96 @@
+"""What cannot be composed: the field is named, nothing is changed, and the condition says it too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from tests.compose.calls import actor, as_observed, call, platform
+
+VARIABLE = {"name": "A", "value": "1"}
+
+# What is wrong -> spec, and how the message begins.
+ACTORS: Mapping[str, tuple[Mapping[str, Any], str]] = {
+    "unknown field": ({"imagee": "x"}, "spec.imagee: "),
+    "wrong type": ({"replicas": "two"}, "spec.replicas: "),
+    "number for text": ({"image": 5}, "spec.image: "),
+    "fraction of a replica": ({"scaling": {"minReplicaCount": 0.5}}, "spec.scaling.minReplicaCount: "),
+    "min over max": ({"scaling": {"minReplicaCount": 5, "maxReplicaCount": 2}}, "spec.scaling.minReplicaCount: "),
+    "unknown policy": (
+        {"resiliency": {"rules": [{"errors": ["E"], "policy": "nope"}]}},
+        "spec.resiliency.rules[0].policy: ",
+    ),
+    "variable twice": ({"env": [VARIABLE, VARIABLE]}, "spec.env[1].name: "),
+    "reserved variable": ({"env": [{"name": "ASYA_HANDLER", "value": "x"}]}, "spec.env[0].name: "),
+    "reserved container": ({"sidecars": [{"name": "asya-x", "image": "y"}]}, "spec.sidecars[0].name: "),
+    "name of 64": ({"actor": "a" * 64}, "spec.actor: "),
+    "name of a dead-letter queue": ({"actor": "resize-dlq"}, "spec.actor: "),
+    "name of the crew": ({"actor": "x-sink"}, "spec.actor: "),
+    "wrong duration": ({"resiliency": {"actorTimeout": "5 minutes"}}, "spec.resiliency.actorTimeout: "),
+    "no duration": ({"resiliency": {"actorTimeout": "0s"}}, "spec.resiliency.actorTimeout: "),
+    "unknown transport": ({"transport": "kafka"}, "spec.transport: "),
+    "transport that is not configured": ({"transport": "sqs"}, "spec.transport: "),
+    "no image": ({"image": None}, "spec.image: "),
+    "delayed messages": ({"scaling": {"scaleOnDelayed": True}}, "spec.scaling.scaleOnDelayed: "),
+    "retained queue": ({"queue": {"deletionPolicy": "Retain"}}, "spec.queue.deletionPolicy: "),
+    "null": ({"scaling": None}, "spec.scaling: "),
+}
+
+
+@pytest.mark.parametrize(("spec", "begins"), ACTORS.values(), ids=ACTORS)
+def test_a_wrong_actor_is_refused_by_its_field(spec: Mapping[str, Any], begins: str) -> None:
+    observed = as_observed(call(actor()))
+
+    answer = call(actor(**spec), observed=observed)
+
+    assert len(answer.fatal) == 1
+    assert answer.fatal[0].startswith(begins), answer.fatal
+    assert ("False", "Refused", answer.fatal[0]) in answer.conditions.values()
+    assert not answer.status, "Crossplane drops it, so nothing is said that would not come"
+
+
+def test_several_mistakes_are_told_at_once() -> None:
+    (message,) = call(actor(imagee="x", replicas="two")).fatal
+    assert "spec.imagee: " in message
+    assert "spec.replicas: " in message
+
+
+def test_a_call_that_an_old_broker_cannot_wait_for_is_refused() -> None:
+    settings = platform()
+    settings["transports"]["rabbitmq"]["version"] = "3.10"
+    (message,) = call(actor(resiliency={"actorTimeout": "30m"}), settings).fatal
+    assert message.startswith("spec.resiliency.actorTimeout: RabbitMQ 3.10 takes a delivery back after 30m")
+    assert not call(actor(resiliency={"actorTimeout": "29m"}), settings).fatal
+
+
+def test_a_composite_without_a_namespace_is_refused() -> None:
+    composite = actor()
+    del composite["metadata"]["namespace"]
+    assert call(composite).fatal == ["metadata.namespace: missing; an actor lives in a namespace"]
+
+
+SETTINGS: Mapping[str, tuple[Mapping[str, Any], str]] = {
+    "unknown": ({"sidecarr": {}}, "composition input, sidecarr: "),
+    "no sidecar": ({"sidecar": None}, "composition input, sidecar: "),
+    "another version": ({"apiVersion": "composer.asya.sh/v2"}, "composition input, apiVersion: "),
+    "unknown transport": ({"defaultTransport": "kafka"}, "composition input, defaultTransport: "),
+    "both references": (
+        {
+            "transports": {
+                "rabbitmq": {
+                    "cluster": {"name": "a", "connectionSecret": "b"},
+                    "host": "h",
+                    "managementUrl": "http://h:15672",
+                }
+            }
+        },
+        "composition input, transports.rabbitmq.cluster: ",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "begins"), SETTINGS.values(), ids=SETTINGS)
+def test_a_wrong_input_is_refused_by_its_field(changes: Mapping[str, Any], begins: str) -> None:
+    (message,) = call(actor(), platform(**changes)).fatal
+    assert message.startswith(begins), message

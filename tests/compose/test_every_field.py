@@ -1,0 +1,97 @@
+"""No dead field: each one that a manifest may have changes what is composed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from tests.compose.calls import Manifest, actor, call, platform
+from tests.compose.fields import Path, every_field
+
+from asya.api import ActorSpec
+
+FIELDS = list(every_field(ActorSpec))
+
+# What must stand beside a field for it to be allowed, or for it to count.
+BESIDE: Mapping[Path, Manifest] = {
+    ("replicas",): {"scaling": {"enabled": False}},
+    ("volumeMounts",): {"volumes": [{"name": "changed", "emptyDir": {}}]},
+    ("scaling", "idleReplicaCount"): {"scaling": {"minReplicaCount": 1}},
+    **{
+        ("scaling", "advanced", name): {"scaling": {"advanced": {"formula": "queue", "target": "5"}}}
+        for name in ("formula", "target", "activationTarget", "metricType")
+    },
+    ("resiliency", "rules"): {"resiliency": {"policies": {"changed": {"maxAttempts": 3}}}},
+    ("resiliency", "circuitBreaker", "maxOpenFor"): {"resiliency": {"circuitBreaker": {"openFor": "1s"}}},
+    ("resiliency", "destinations", "circuitBreaker", "maxOpenFor"): {
+        "resiliency": {"destinations": {"changed": {"circuitBreaker": {"openFor": "1s"}}}}
+    },
+    ("sidecar", "prefetch"): {"sidecar": {"concurrency": 1}},
+    ("workloadRef",): {"workloadRef": {"name": "theirs", "port": 8000}},
+}
+# Values of their own, where the general one would not be allowed.
+VALUES: Mapping[Path, Any] = {
+    ("actor",): {"actor": "changed"},
+    ("scaling", "idleReplicaCount"): {"scaling": {"idleReplicaCount": 0}},
+    ("podDisruptionBudget", "maxUnavailable"): {"podDisruptionBudget": {"maxUnavailable": 2}},
+    ("networkPolicy", "enabled"): {"networkPolicy": {"enabled": False}},
+    ("envFrom", "prefix"): {"envFrom": [{"prefix": "CHANGED", "secretRef": {"name": "changed"}}]},
+    ("resiliency", "circuitBreaker", "minCalls"): {
+        "resiliency": {"circuitBreaker": {"minCalls": 21, "failureRatio": 0.5}}
+    },
+    ("resiliency", "destinations", "circuitBreaker", "minCalls"): {
+        "resiliency": {"destinations": {"changed": {"circuitBreaker": {"minCalls": 21, "failureRatio": 0.5}}}}
+    },
+}
+NOT_ON_RABBITMQ = {("scaling", "scaleOnDelayed"): "spec.scaling.scaleOnDelayed"}
+ELSEWHERE = {
+    ("flavors",): "tests/compose/test_compose.py, TestFlavors",
+    ("transport",): "tests/compose/test_moving.py",
+}
+
+
+def merged(below: Any, above: Any) -> Any:
+    if isinstance(below, dict) and isinstance(above, dict):
+        return {**below, **{key: merged(below[key], value) if key in below else value for key, value in above.items()}}
+    return above
+
+
+def beside(path: Path) -> Manifest:
+    return next((value for start, value in BESIDE.items() if path[: len(start)] == start), {})
+
+
+@pytest.mark.parametrize(("path", "value"), FIELDS, ids=[".".join(path) for path, _ in FIELDS])
+def test_a_field_changes_what_is_composed(path: Path, value: Manifest) -> None:
+    if path in ELSEWHERE:
+        return
+    before = actor()
+    if path[0] == "workloadRef":
+        before["spec"] = {}  # it takes the place of image and handler
+    before["spec"] = merged(before["spec"], beside(path))
+    after = {**before, "spec": merged(before["spec"], VALUES.get(path, value))}
+    settings = platform(podMonitor={})
+
+    then, now = call(before, settings), call(after, settings)
+
+    assert not then.fatal, then.fatal
+    if path in NOT_ON_RABBITMQ:
+        assert now.fatal[0].startswith(NOT_ON_RABBITMQ[path])
+        return
+    assert not now.fatal, now.fatal
+    assert now.resources != then.resources
+
+
+def test_the_tables_name_fields_that_exist() -> None:
+    known = {path[:length] for path, _ in FIELDS for length in range(1, len(path) + 1)}
+    assert set(BESIDE) | set(VALUES) | set(NOT_ON_RABBITMQ) | set(ELSEWHERE) <= known
+
+
+def test_a_field_that_changes_nothing_would_be_seen() -> None:
+    assert call(actor()).resources == call(actor()).resources
+
+
+def test_labels_are_copied_to_everything() -> None:
+    answer = call(actor(metadata={"labels": {"team": "vision"}}))
+    assert all(each["metadata"]["labels"]["team"] == "vision" for each in answer.resources.values())
+    assert answer.resources["rabbitmq-deployment"]["spec"]["template"]["metadata"]["labels"]["team"] == "vision"
