@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from typing import Any, Deque, Dict, List, NoReturn, Optional, Set, Tuple, Union
 
     Segment = Union[str, int, slice]
-    Queued = Tuple[int, bytes, bytes]
+    Data = Union[bytes, memoryview]
+    Queued = Tuple[int, bytes, Data]
+    Found = Tuple[int, int, Data]
 
 PROTOCOL = 1
 SOCKET_NAME = "asya.sock"
@@ -201,13 +203,19 @@ _COMPACT = (",", ":")
 _scan: Callable[[str, int], Tuple[Any, int]] = json.decoder.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 
-def _make_dump() -> Callable[[Any], str]:
+_quote: Callable[[str], str] = json.encoder.encode_basestring
+_LONG_STRING, _LONG_DEPTH, _LONG_LOOKS = 16_384, 4, 64
+# What JSON does not allow inside a string as it is.
+_ESCAPED = tuple(map(chr, (*range(32), 34, 92)))
+
+
+def _make_dump(quote: Callable[[str], str]) -> Callable[[Any], str]:
     """Return the fastest JSON writer there is: the C encoder made once, where `json.dumps` makes one for each call."""
     make = getattr(json.encoder, "c_make_encoder", None)
     basic = json.JSONEncoder(separators=_COMPACT, ensure_ascii=False, allow_nan=False, check_circular=False)
     if make is None:
         return basic.encode
-    encode = make(None, basic.default, json.encoder.encode_basestring, None, ":", ",", False, False, False)
+    encode = make(None, basic.default, quote, None, ":", ",", False, False, False)
 
     def dump(value: Any) -> str:
         return "".join(encode(value, 0))
@@ -215,13 +223,34 @@ def _make_dump() -> Callable[[Any], str]:
     return dump
 
 
-_dump = _make_dump()
+def _quote_long(text: str) -> str:
+    """Quote a string as `_quote` does, a long one several times as fast: most have nothing to escape, as base64."""
+    if len(text) < _LONG_STRING:
+        return _quote(text)
+    for char in _ESCAPED:
+        if char in text:
+            return _quote(text)
+    return '"%s"' % text
 
 
-def decode(text: bytes) -> Any:
+_dump = _make_dump(_quote)
+_dump_long = _make_dump(_quote_long)
+
+
+def _has_long(value: Any, depth: int = _LONG_DEPTH) -> bool:
+    """Tell whether there is a long string where people put them: not deep down, nor behind many others."""
+    kind = type(value)
+    if kind is str:
+        return len(value) >= _LONG_STRING
+    if depth == 0 or kind not in _CONTAINERS or len(value) > _LONG_LOOKS:
+        return False
+    return any(_has_long(item, depth - 1) for item in (value.values() if kind is dict else value))
+
+
+def decode(text: Data) -> Any:
     """Read JSON. Raises InvalidPayload."""
     try:
-        string = text.decode()
+        string = text.decode() if type(text) is bytes else str(text, "utf-8")
         try:
             value, end = _scan(string, 0)
         except StopIteration:
@@ -235,6 +264,8 @@ def encode(value: Any, place: str = "result") -> bytes:
     """Write `value` as JSON, the types of `_convert` included. Raises ResultNotSerializable, which names the place."""
     value = _plain(value, place)
     try:
+        if Heap.kept and _has_long(value):
+            return _dump_long(value).encode()
         return _dump(value).encode()
     except ValueError as error:
         raise ResultNotSerializable(_blame(value, place) or str(error)) from None
@@ -1106,22 +1137,66 @@ class Limits:
         self.call: Optional[float] = said.get("timeout")
 
 
+class Heap:
+    """Has the C library keep the memory of large messages for the next one.
+
+    Left alone, glibc takes each block of this size from the system and gives it back, and having fresh pages zeroed
+    costs several times what is done with them. It learns from the largest block that was freed (mallopt(3),
+    M_MMAP_THRESHOLD), so it is shown one, untouched and therefore never real, just below the largest it learns from
+    (32 MiB). Other C libraries do not care.
+    """
+
+    LARGE = 65_536
+    kept = False
+
+    @classmethod
+    def keep(cls) -> None:
+        """Do so, once: when a message is large, and so others may be."""
+        if not cls.kept:
+            cls.kept = True
+            bytes(32 * 1024 * 1024 - 65_536)
+
+
 class Frames:
     """Cuts the stream from the sidecar into frames."""
 
-    __slots__ = ("_have", "_need", "_parts")
+    __slots__ = ("_filled", "_have", "_large", "_need", "_parts")
 
     def __init__(self) -> None:
         self._parts: List[bytes] = []
         self._have = 0
         self._need = _head.size
+        self._large: Optional[memoryview] = None
+        self._filled = 0
 
     @property
     def wanted(self) -> int:
         """How many bytes to ask the socket for."""
         return min(max(READ_BYTES, self._need - self._have), READ_BYTES_CAP)
 
-    def feed(self, data: bytes) -> List[Tuple[int, int, bytes]]:
+    def receive(self, sock: socket.socket) -> Optional[List[Found]]:
+        """Read what a socket has, and return what is now complete; None at its end. A large frame is read in place."""
+        if self._large is None and self._need > Heap.LARGE:
+            self._large = memoryview(bytearray(self._need))
+            self._filled = 0
+            for part in self._parts:
+                self._large[self._filled : self._filled + len(part)] = part
+                self._filled += len(part)
+            self._parts, self._need = [], _head.size
+        if self._large is None:
+            data = sock.recv(READ_BYTES)
+            return self.feed(data) if data else None
+        count = sock.recv_into(self._large[self._filled :])
+        if count == 0:
+            return None
+        self._filled += count
+        if self._filled < len(self._large):
+            return []
+        whole, self._large = self._large, None
+        _, kind, call = _read_head(whole)
+        return [(kind, call, whole[_head.size :])]
+
+    def feed(self, data: bytes) -> List[Found]:
         """Return `(type, call, body)` of every frame that is now complete."""
         if self._parts:
             # A frame larger than one read is put together once, when it is complete.
@@ -1131,7 +1206,7 @@ class Frames:
                 return []
             data = b"".join(self._parts)
             self._parts = []
-        found: List[Tuple[int, int, bytes]] = []
+        found: List[Found] = []
         at, size = 0, len(data)
         need = _head.size
         while size - at >= 9:
@@ -1147,15 +1222,17 @@ class Frames:
         if at < size:
             self._parts.append(data[at:] if at else data)
             self._have, self._need = size - at, need
+            if need > Heap.LARGE:
+                Heap.keep()
         return found
 
 
-def split_call(body: bytes) -> Tuple[bytes, bytes]:
+def split_call(body: Data) -> Tuple[bytes, Data]:
     """Split the body of CALL into meta and payload, both JSON."""
     end = 4 + int.from_bytes(body[:4], "big")
     if end > len(body):
         raise ProtocolError("a call whose meta is longer than its frame")
-    return body[4:end], body[end:]
+    return bytes(body[4:end]), body[end:]
 
 
 def result_frame(kind: int, call: int, changes: bytes, payload: bytes, limit: int) -> bytes:
@@ -1163,6 +1240,8 @@ def result_frame(kind: int, call: int, changes: bytes, payload: bytes, limit: in
     size = 9 + len(changes) + len(payload)
     if size > limit:
         raise ResultTooLarge("the result has %d bytes; the sidecar takes %d" % (size, limit))
+    if size > Heap.LARGE:
+        Heap.keep()
     return b"".join((_pack_result(size, kind, call, len(changes)), changes, payload))
 
 
@@ -1388,7 +1467,7 @@ class SyncWorker:
         self._loop: Optional[asyncio.AbstractEventLoop] = None
         self._socket: Optional[socket.socket] = None
         self._frames = Frames()
-        self._early: List[Tuple[int, int, bytes]] = []
+        self._early: List[Found] = []
         self._out: List[bytes] = []
         self._poll = select.poll()
         self.registry = Registry()
@@ -1453,7 +1532,7 @@ class SyncWorker:
             sock.connect(self.settings.socket_path)
             sock.sendall(_hello(self.settings, role="worker", kind=self.handler.kind, credit=self.credit))
             self._frames = Frames()
-            found: List[Tuple[int, int, bytes]] = []
+            found: List[Found] = []
             while not found:
                 data = sock.recv(READ_BYTES)
                 if not data:
@@ -1488,12 +1567,12 @@ class SyncWorker:
     def _read(self) -> None:
         """Take in what the socket has. Raises OSError when it has ended."""
         assert self._socket is not None
-        data = self._socket.recv(self._frames.wanted)
-        if not data:
+        found = self._frames.receive(self._socket)
+        if found is None:
             raise ConnectionResetError("closed by the sidecar")
-        self._take(self._frames.feed(data))
+        self._take(found)
 
-    def _take(self, found: List[Tuple[int, int, bytes]]) -> None:
+    def _take(self, found: List[Found]) -> None:
         for kind, call, body in found:
             if kind == CALL:
                 meta, payload = split_call(body)
@@ -1632,12 +1711,12 @@ class SyncWorker:
                 problem = error.with_traceback(None)
 
 
-def _welcomed(found: Tuple[int, int, bytes]) -> Limits:
+def _welcomed(found: Found) -> Limits:
     kind, _, body = found
     if kind == WELCOME:
-        return Limits(body)
+        return Limits(bytes(body))
     if kind == REFUSED:
-        message = json.loads(body).get("message", "")
+        message = json.loads(bytes(body)).get("message", "")
         log.error("the sidecar refused this runtime", reason=message)
         raise ProtocolError("refused: %s" % message)
     raise ProtocolError("a frame of type %d where WELCOME was due" % kind)
@@ -1881,7 +1960,7 @@ class AsyncLink:
 
     # -- in
 
-    def _take(self, kind: int, call: int, body: bytes) -> None:
+    def _take(self, kind: int, call: int, body: Data) -> None:
         if kind == CALL:
             meta, payload = split_call(body)
             self.calls[call] = self.worker.loop.create_task(self._call(call, meta, payload))
@@ -1897,7 +1976,7 @@ class AsyncLink:
         else:
             raise ProtocolError("a frame of type %d from the sidecar" % kind)
 
-    async def _call(self, call: int, meta: bytes, payload: bytes) -> None:
+    async def _call(self, call: int, meta: bytes, payload: Data) -> None:
         assert self.limits is not None
         handler = self.worker.handler
         self._begun.add(call)
@@ -2484,7 +2563,7 @@ class Supervisor:
             return
         self._write()
 
-    def _handle(self, kind: int, body: bytes) -> None:
+    def _handle(self, kind: int, body: Data) -> None:
         if not self._welcomed:
             _welcomed((kind, 0, body))
             self._welcomed, self._warned = True, False
@@ -2499,7 +2578,7 @@ class Supervisor:
             log.info("the sidecar is done; stopping")
             self._stop(STOP_SECONDS)
         elif kind == REPLACE:
-            self._replace(json.loads(body).get("pid"))
+            self._replace(json.loads(bytes(body)).get("pid"))
         else:
             raise ProtocolError("a frame of type %d from the sidecar" % kind)
 

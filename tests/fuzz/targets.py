@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from tests.fuzz import mutations
+from tests.support.streams import give
 
 import asya_runtime
 from asya.errors import NoDestinationError, TooLargeError, WireError
@@ -172,13 +173,13 @@ def link(data: bytes) -> None:
     pipe = _Pipe(connection)
     connection.connection_made(pipe)
     hello = {"protocol": 1, "role": "worker", "pid": 1, "kind": ("sync", "async")[len(data) % 2], "credit": 3}
-    connection.data_received(frames.frame(frames.HELLO, 0, json.dumps(hello).encode()))
+    give(connection, frames.frame(frames.HELLO, 0, json.dumps(hello).encode()))
     listeners = [_Listener() for _ in range(3)]
     for listener in listeners:
         connection.begin(Call(b"{}", b"1", 10.0, listener))
     for piece in _pieces(data):
         if not pipe.closed:
-            connection.data_received(piece)
+            give(connection, piece)
     connection.connection_lost(None)
     given_back = [call.listener for call in peers.unstarted]
     for listener in listeners:
@@ -236,6 +237,9 @@ class _Pipe(asyncio.Transport):
 
     def write(self, data: Any) -> None:
         """To nobody."""
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Nobody is never too slow."""
 
     def close(self) -> None:
         self.closed = True

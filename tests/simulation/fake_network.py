@@ -9,6 +9,7 @@ from functools import partial
 from typing import Protocol
 
 from tests.simulation.eventloop import Process, SimulationLoop
+from tests.support.streams import give
 
 from asya.errors import ConnectionLostError, TransportError
 
@@ -157,6 +158,7 @@ class Pipe(asyncio.Transport):
         self.protocol: asyncio.Protocol | None = None
         self._closed = False
         self._paused = False
+        self._full = False
         self._unread: list[bytes | None] = []
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -168,6 +170,20 @@ class Pipe(asyncio.Transport):
             self._send(rest[:cut])
             rest = rest[cut:]
         self._send(rest)
+        if not self._full and self.protocol is not None and self._chance.random() < 0.1:
+            self._full = True
+            self.protocol.pause_writing()
+            self._loop.call_at(
+                self._loop.time() + 0.02 * self._chance.random(), self._drained, context=self._owner.context
+            )
+
+    def _drained(self) -> None:
+        self._full = False
+        if self.protocol is not None:
+            self.protocol.resume_writing()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """The other end is sometimes too slow, whatever the limits are."""
 
     def close(self) -> None:
         if self._closed:
@@ -209,7 +225,7 @@ class Pipe(asyncio.Transport):
             if self._closed:
                 return
             if data is not None:
-                self.protocol.data_received(data)
+                give(self.protocol, data)
             else:
                 self._closed = True
                 self._lost()

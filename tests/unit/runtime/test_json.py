@@ -153,3 +153,21 @@ def test_json_may_have_white_space_around_it(text: bytes) -> None:
 def test_a_payload_that_cannot_be_read_is_an_error_of_its_own(text: bytes) -> None:
     with pytest.raises(asya_runtime.InvalidPayload):
         asya_runtime.decode(text)
+
+
+@pytest.mark.parametrize("char", ["", *map(chr, range(32)), '"', "\\", "/", "\x7f", "é", "\u2028", "😀"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_long_strings_are_written_as_short_ones_are(
+    char: str, *, nested: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asya_runtime.Heap, "kept", True)
+    text = "x" * 20_000 + char + "y" * 20_000
+    value = {"image": [{"data": text}], "short": char} if nested else text
+    assert json.loads(asya_runtime.encode(value)) == value
+    assert asya_runtime.encode(value) == json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def test_a_lone_surrogate_in_a_long_string_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asya_runtime.Heap, "kept", True)
+    with pytest.raises(asya_runtime.ResultNotSerializable):
+        asya_runtime.encode("x" * 20_000 + "\ud800")

@@ -24,6 +24,12 @@ Raw = msgspec.Raw
 Phase = Literal["pending", "processing", "retrying", "succeeded", "failed", "paused", "canceled"]
 
 NULL = Raw(b"null")
+_LARGE = 65_536
+"""Bytes of a payload that is large."""
+_KEPT = 16 * 1024 * 1024
+"""Largest envelope whose memory is kept for the next one."""
+_block = bytearray()
+"""Where large envelopes are written, one at a time."""
 # Stands for "absent": msgspec cannot tell Raw from None by type.
 NO_FLOW = Raw(b"")
 
@@ -180,9 +186,17 @@ def encode(envelope: Envelope) -> bytes:
         ValueError: A string holds a lone surrogate and cannot be written as UTF-8.
     """
     extra = envelope.extra
-    if extra is None:
-        return _encoder.encode(envelope)
-    return _encoder.encode(_with_unknown(envelope, extra))
+    written = envelope if extra is None else _with_unknown(envelope, extra)
+    size = memoryview(envelope.payload).nbytes
+    if size < _LARGE:
+        return _encoder.encode(written)
+    # The encoder's own block would grow to half as much again and be cut back, which leaves holes in the memory that no
+    # other message fits in.
+    _encoder.encode_into(written, _block)
+    text = bytes(_block)
+    if len(text) > _KEPT:
+        _block.clear()
+    return text
 
 
 def new_envelope(

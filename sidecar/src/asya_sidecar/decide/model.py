@@ -74,7 +74,7 @@ class Result(msgspec.Struct, frozen=True):
     """
 
     changes: bytes
-    payload: bytes
+    payload: bytes | memoryview
 
 
 class Ended(msgspec.Struct, frozen=True):

@@ -13,6 +13,9 @@ from asya_sidecar.decide import Canceled, Ended, Failed, Outcome, Result
 from asya_sidecar.link import frames
 from asya_sidecar.link.frames import Buffer
 
+UNSENT_BYTES = 262_144
+"""How much may wait until the process reads; then no call is sent ahead."""
+
 
 class Hello(msgspec.Struct, kw_only=True):
     """How a runtime process introduces itself."""
@@ -141,7 +144,7 @@ class Peers(Protocol):
         """Have this worker killed and started anew."""
 
 
-class WorkerConnection(asyncio.Protocol):
+class WorkerConnection(asyncio.BufferedProtocol):
     """A connected runtime process, supervisor or worker."""
 
     def __init__(self, peers: Peers, loop: asyncio.AbstractEventLoop) -> None:
@@ -149,7 +152,11 @@ class WorkerConnection(asyncio.Protocol):
         self._loop = loop
         self._reader = frames.FrameReader()
         self._transport: asyncio.Transport | None = None
-        self._out: list[bytes] = []
+        self._out: list[Buffer] = []
+        self._large = False
+        """Whether a piece of what goes out is large."""
+        self._full = False
+        """Whether the process takes less than is sent: then nothing is sent ahead."""
         self._last_number = 0
         self._paused = 0
         self.calls: dict[int, Call] = {}
@@ -160,17 +167,22 @@ class WorkerConnection(asyncio.Protocol):
         self.replaced = False
         """Whether we have asked for the end of this process ourselves."""
 
-    # -- asyncio.Protocol
+    # -- asyncio.BufferedProtocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note the transport."""
         self._transport = transport  # type: ignore[assignment]  # a Unix stream connection
+        transport.set_write_buffer_limits(UNSENT_BYTES)  # type: ignore[attr-defined]
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  asyncio's signature
+        """Return where the next bytes are to be put."""
+        return self._reader.room()
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Handle every frame that is complete."""
         self.last_heard = self._loop.time()
         try:
-            for kind, number, body in self._reader.feed(data):
+            for kind, number, body in self._reader.received(nbytes):
                 self._handle(kind, number, body)
         except (frames.FrameError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             self.refuse(f"protocol error: {error}")
@@ -191,6 +203,15 @@ class WorkerConnection(asyncio.Protocol):
             call.start_over()
         self._peers.left(self, again)
 
+    def pause_writing(self) -> None:
+        """Take no more calls."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        """Take calls again."""
+        self._full = False
+        self._peers.freed()
+
     # -- towards the process
 
     @property
@@ -201,7 +222,7 @@ class WorkerConnection(asyncio.Protocol):
     @property
     def room(self) -> int:
         """How many more calls this worker takes now."""
-        if self.hello is None or self.hello.role != "worker" or self._transport is None:
+        if self.hello is None or self.hello.role != "worker" or self._transport is None or self._full:
             return 0
         return self.hello.credit - len(self.calls)
 
@@ -213,8 +234,14 @@ class WorkerConnection(asyncio.Protocol):
         if kind == "async" or (kind == "sync" and not self.calls):
             call.since = self._loop.time()  # a batch says itself when it begins
         self.calls[call.number] = call
-        self.send(frames.call_frame(call.number, call.meta, call.payload))
-        if len(self.calls) == 1:
+        pieces = frames.call_frame(call.number, call.meta, call.payload)
+        for piece in pieces:
+            self.send(piece)
+        if len(pieces) > 1:
+            # The network is to say at once whether it takes more.
+            self._large = True
+            self._flush()
+        elif len(self.calls) == 1:
             # There is nothing to send it together with: a turn of the loop sooner.
             self._flush()
 
@@ -228,7 +255,7 @@ class WorkerConnection(asyncio.Protocol):
         else:
             self._peers.replace(self)
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: Buffer) -> None:
         """Write at the end of this loop tick, together with whatever else is written in it."""
         if not self._out:
             self._loop.call_soon(self._flush)
@@ -266,17 +293,26 @@ class WorkerConnection(asyncio.Protocol):
 
     def _flush(self) -> None:
         if self._transport is not None and self._out:
-            self._transport.write(b"".join(self._out))
-        self._out.clear()
+            if self._large:
+                self._transport.writelines(self._out)
+            else:
+                self._transport.write(b"".join(self._out))
+        self._large = False
+        self._out = []
 
     # -- from the process
 
-    def _handle(self, kind: int, number: int, body: bytes) -> None:
+    def _handle(self, kind: int, number: int, body: Buffer) -> None:
         if kind == frames.RESULT:
             self._result(number, body)
         elif kind == frames.CHUNK:
             self._chunk(number, body)
-        elif kind == frames.END:
+        else:
+            # Only results are worth not being copied.
+            self._handle_small(kind, number, body if type(body) is bytes else bytes(body))
+
+    def _handle_small(self, kind: int, number: int, body: bytes) -> None:
+        if kind == frames.END:
             if (call := self._over(number)) is not None:
                 call.end(Ended(call.first, call.results))
         elif kind == frames.ERROR:
@@ -320,7 +356,7 @@ class WorkerConnection(asyncio.Protocol):
         self.send(frames.frame(frames.WELCOME, 0, self._peers.welcome))
         self._peers.joined(self)
 
-    def _result(self, number: int, body: bytes) -> None:
+    def _result(self, number: int, body: Buffer) -> None:
         result = Result(
             *frames.split_result(body)
         )  # before the call is taken off: what cannot be read ends the process
@@ -328,7 +364,7 @@ class WorkerConnection(asyncio.Protocol):
         if call is not None:
             call.end(Ended(result, 1))
 
-    def _chunk(self, number: int, body: bytes) -> None:
+    def _chunk(self, number: int, body: Buffer) -> None:
         call = self.calls.get(number)
         if call is None or call.over:
             return

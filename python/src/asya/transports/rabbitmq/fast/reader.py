@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from struct import Struct
 from typing import Any, Protocol
 
@@ -21,6 +21,8 @@ FRAME_BYTES = 131_072
 """Largest frame that we take, and that is agreed on unless the broker wants less; RabbitMQ's own default."""
 BODY_BYTES = 512 * 1024 * 1024
 """Largest body that is believed: RabbitMQ's own upper limit."""
+KEPT_BYTES = 16 * 1024 * 1024
+"""Largest body whose memory is kept for the next one."""
 ROOM = 16_384
 """Fewest bytes that are offered to the network at once."""
 
@@ -65,7 +67,8 @@ class _Content:
     properties: bytes | None = None
     size: int = 0
     missing: int = 0
-    parts: list[bytes] = field(default_factory=list)
+    body: memoryview | None = None
+    """What has come of a body that takes several frames."""
 
 
 class Reader:
@@ -79,6 +82,7 @@ class Reader:
         self._head = self._tail = 0
         self._largest = FRAME_BYTES - _OVERHEAD
         self._contents: dict[int, _Content] = {}
+        self._spare: memoryview | None = None
 
     def agree(self, frame_bytes: int) -> None:
         """Take no larger frames from now on, its eight own bytes included."""
@@ -114,6 +118,7 @@ class Reader:
         """Give the buffer back; nothing more comes."""
         self._data, self._view = bytearray(), memoryview(b"")
         self._contents.clear()
+        self._spare = None
 
     def _read(self) -> None:
         data, end = self._data, self._tail
@@ -216,28 +221,40 @@ class Reader:
         content.properties = self._view[head + 19 : after - 1].tobytes()
         content.size = content.missing = length
         if not length:
-            self._complete(number, content)
+            self._complete(number, content, b"")
 
     def _body(self, number: int, part: memoryview) -> None:
         content = self._contents.get(number)
         if content is None or content.properties is None:
             raise ProtocolError(f"a piece of a message on channel {number} that nothing has announced", 505)
+        at = content.size - content.missing
         content.missing -= len(part)
         if content.missing < 0:
             raise ProtocolError(f"a message of {content.size} bytes is longer than that")
+        if not content.missing and at == 0:
+            self._complete(number, content, part.tobytes())
+            return
         if not content.back:
-            content.parts.append(part.tobytes())
+            if content.body is None:
+                content.body = self._bench(content.size)
+            content.body[at : at + len(part)] = part
         if not content.missing:
-            self._complete(number, content)
+            self._complete(number, content, b"" if content.body is None else bytes(content.body[: content.size]))
+            if content.body is not None and len(content.body) <= KEPT_BYTES:
+                self._spare = content.body
 
-    def _complete(self, number: int, content: _Content) -> None:
+    def _bench(self, size: int) -> memoryview:
+        """Return memory in which a body is put together: the last one's, where it is large enough."""
+        spare, self._spare = self._spare, None
+        return spare if spare is not None and len(spare) >= size else memoryview(bytearray(size))
+
+    def _complete(self, number: int, content: _Content, body: bytes) -> None:
         del self._contents[number]
         assert content.properties is not None  # noqa: S101  it came before the body
         channel = self._channel(number)
         if content.back:
             channel.returned(properties.message_id(content.properties))
             return
-        body = content.parts[0] if len(content.parts) == 1 else b"".join(content.parts)
         channel.delivered(content.tag, body, content.redelivered, properties.headers(content.properties))
 
     def _channel(self, number: int) -> Channel:
