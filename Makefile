@@ -49,7 +49,9 @@ check: setup ## Lint, types, layers, locks, docs, generated pages: everything wi
 	$(PY) tools/check_tracked.py
 	$(PY) tools/reference.py --check
 	$(PY) tools/guarantees.py --check
+	$(PY) tools/xrd.py --check
 	$(PY) tools/dashboards.py --check
+	$(PY) tools/charts.py --check
 	$(PY) tools/check_docs.py
 
 .PHONY: bench
@@ -66,6 +68,19 @@ torture: setup ## Break everything while messages flow, and count them; LONG=1 R
 tools: ## Build helm, kubectl, kube-apiserver and others, pinned, from their Go modules; TOOLS="name or group" chooses
 	@$$(tools/find-python) tools/go_tools.py build $(TOOLS)
 
+.PHONY: chart-deps
+chart-deps: setup ## Bring the charts that the chart asya bundles; KEDA's own manifests where its repository is unreachable
+	@$(PY) tools/charts_deps.py
+
+.PHONY: charts
+charts: chart-deps ## Lint the charts with ct and test what they render, with Helm 4 and 3 (built by `make tools`)
+	$(PY) tools/charts_lint.py
+	$(PY) -m pytest tests/charts -n $(JOBS) --dist loadgroup $(ARGS)
+
+.PHONY: golden
+golden: setup ## Write the golden files anew from what is rendered now; look at the diff
+	ASYA_WRITE_GOLDEN=1 $(PY) -m pytest tests/charts/test_golden.py $(ARGS)
+
 .PHONY: format
 format: setup ## Let ruff rewrite what it can
 	.venv/bin/ruff check --fix --quiet
@@ -80,6 +95,11 @@ docs: setup ## Write the reference pages again from the code
 	@$(PY) tools/reference.py
 	@$(PY) tools/guarantees.py
 	@$(PY) tools/dashboards.py
+	@$(PY) tools/charts.py
+
+.PHONY: generate
+generate: setup ## Write the definitions in xrds/ again from the models
+	@$(PY) tools/xrd.py
 
 .PHONY: clean
 clean: ## Remove environments, caches and everything that was built
