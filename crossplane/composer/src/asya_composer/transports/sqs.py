@@ -1,0 +1,77 @@
+"""SQS: objects of the namespaced AWS providers (sqs.aws.m.upbound.io and iam.aws.m.upbound.io, v1beta1)."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from asya_composer import names
+from asya_composer.model import Context, Manifest, PodAccess, QueueStatus, Resource, Trigger, Waiting
+from asya_composer.settings import SqsSettings, TransportName
+from asya_composer.transports.sqs_identity import ROLE_ANNOTATION, identity, role_arn
+from asya_composer.transports.sqs_queues import QUEUE, arn, queues, settings_of
+
+_POD_IDENTITY_AGENT = "169.254.170.23/32"
+
+
+class Sqs:
+    """SQS, as `asya_composer.model.Transport` asks."""
+
+    name: TransportName = "sqs"
+
+    def resources(self, context: Context) -> list[Resource]:
+        """Return queue, dead-letter queue, redrive policies, role and what it may do."""
+        return [*queues(context), *identity(context)]
+
+    def pod(self, context: Context) -> PodAccess:
+        """Return region and account, the role of the service account, and the way to the API."""
+        settings = settings_of(context)
+        values = {"ASYA_AWS_REGION": settings.region, "ASYA_SQS_ACCOUNT_ID": settings.account_id}
+        if settings.endpoint is not None:
+            values["ASYA_SQS_ENDPOINT"] = settings.endpoint
+        irsa = settings.identity == "irsa"
+        return PodAccess(
+            # With Pod Identity an association outside the cluster ties the account to the role.
+            annotations={ROLE_ANNOTATION: role_arn(context)} if irsa else {},
+            env=[{"name": name, "value": value} for name, value in values.items()],
+            egress=_egress(settings),
+        )
+
+    def trigger(self, context: Context) -> Trigger | Waiting:
+        """Return KEDA's aws-sqs-queue scaler; it needs the queue's address."""
+        scaling, settings = context.actor.spec.scaling, settings_of(context)
+        url = self.queue(context).url
+        if url is None:
+            return Waiting("QueueNotReady", f"the address of queue {names.sqs_queue(context)} is not known yet")
+        metadata = {
+            "queueURL": url,
+            "awsRegion": settings.region,
+            "queueLength": str(scaling.queue_length),
+            "activationQueueLength": str(scaling.activation_queue_length),
+            "scaleOnInFlight": str(scaling.scale_on_in_flight).lower(),
+            "scaleOnDelayed": str(scaling.scale_on_delayed).lower(),
+        }
+        if settings.endpoint is not None:
+            metadata["awsEndpoint"] = settings.endpoint
+        # KEDA reads lengths as itself: the actor's role would have to trust it, and could then be used for receiving.
+        identity: Manifest = {"provider": "aws"}
+        if settings.keda_role_arn is not None:
+            identity["roleArn"] = settings.keda_role_arn
+        return Trigger("aws-sqs-queue", metadata, {"podIdentity": identity})
+
+    def queue(self, context: Context) -> QueueStatus:
+        """Return the queue's ARN, and its address once it is known."""
+        url = context.observed.at(QUEUE, "status", "atProvider", "url")
+        return QueueStatus(arn(context, names.sqs_queue(context)), url)
+
+
+def _egress(settings: SqsSettings) -> list[Manifest]:
+    api = urlsplit(settings.endpoint) if settings.endpoint is not None else None
+    port = 443 if api is None else api.port or (443 if api.scheme == "https" else 80)
+    found = [_to(settings.egress_cidr, port)]
+    if settings.identity == "podIdentity":
+        found.append(_to(_POD_IDENTITY_AGENT, 80))
+    return found
+
+
+def _to(block: str, port: int) -> Manifest:
+    return {"to": [{"ipBlock": {"cidr": block}}], "ports": [{"port": port, "protocol": "TCP"}]}
