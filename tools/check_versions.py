@@ -8,7 +8,11 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-DISTRIBUTIONS = {"python": "src/asya/__init__.py", "sidecar": "src/asya_sidecar/__init__.py"}
+DISTRIBUTIONS = {
+    "python": "src/asya/__init__.py",
+    "sidecar": "src/asya_sidecar/__init__.py",
+    "crossplane/composer": "src/asya_composer/__init__.py",
+}
 _HEADING = re.compile(r"^## \[([^\]]+)\]", re.MULTILINE)
 _MODULE = re.compile(r"^__version__ = \"([^\"]+)\"", re.MULTILINE)
 

@@ -18,6 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 STAMP = "asya-setup.json"
 OURS = ("python", "sidecar")
+# The composition function has dependencies of its own, which only the tests' lock holds.
+OURS_IN_TESTS = (*OURS, "crossplane/composer")
 
 # Target -> environment and lock. `test` holds all of `demo`, so an environment made for tests serves the demo too.
 TARGETS = {
@@ -45,8 +47,8 @@ def main() -> int:
     _create(environment)
     _install(environment, "--require-hashes", "-r", str(ROOT / "requirements" / f"{lock}.txt"))
     if environment.name == ".venv":
-        print("Setting up asya and asya-sidecar from this checkout (editable)", flush=True)
-        editable = [word for name in OURS for word in ("-e", f"./{name}")]
+        print("Setting up our distributions from this checkout (editable)", flush=True)
+        editable = [word for name in _ours(lock) for word in ("-e", f"./{name}")]
         _install(environment, "--no-deps", "--no-build-isolation", *editable)
     (environment / STAMP).write_text(json.dumps({"lock": lock, "digest": _digest(lock)}))
     print(f"Ready in {time.monotonic() - started:.0f} s")
@@ -61,9 +63,14 @@ def _ready(environment: Path, lock: str) -> bool:
     return bool(stamp == {"lock": lock, "digest": _digest(lock)}) and (environment / "bin" / "python").exists()
 
 
+def _ours(lock: str) -> tuple[str, ...]:
+    return OURS_IN_TESTS if lock == "test" else OURS
+
+
 def _digest(lock: str) -> str:
     """Return the SHA-256 of all that decides what is installed, the place of the checkout included."""
-    files = [ROOT / "requirements" / f"{lock}.txt", *(ROOT / name / "pyproject.toml" for name in OURS), Path(__file__)]
+    stated = [ROOT / name / "pyproject.toml" for name in _ours(lock)]
+    files = [ROOT / "requirements" / f"{lock}.txt", *stated, Path(__file__)]
     content = b"\0".join([str(ROOT).encode(), *(file.read_bytes() for file in files)])
     return hashlib.sha256(content).hexdigest()
 

@@ -1,6 +1,6 @@
 """The hash-locked dependencies: `python tools/lock.py` writes them, `--check` tells whether they are in step.
 
-Each lock under ``requirements/`` is made from ``*.in`` files and from the dependencies of our two distributions. Its
+Each lock under ``requirements/`` is made from ``*.in`` files and from the dependencies of our distributions. Its
 first line holds a digest of exactly these inputs, so that the check needs no network: it compares the digest, sees that
 every pin has hashes, that every direct dependency is met by its pin, and that no address stands in the file.
 """
@@ -21,8 +21,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "requirements"
-DISTRIBUTIONS = ("python", "sidecar")
-OURS = ("asya", "asya-sidecar")
+DISTRIBUTIONS = ("python", "sidecar", "crossplane/composer")
+OURS = ("asya", "asya-sidecar", "asya-composer")
 
 # Lock -> the .in files it is made from. The widest comes first: the others take its versions.
 LOCKS = {
@@ -118,11 +118,11 @@ def digest(name: str) -> str:
 
 
 def _of_distribution(editable: str) -> list[Requirement]:
-    match = re.fullmatch(r"-e \./(\w+)\[([\w,]+)\]", editable)
+    match = re.fullmatch(r"-e \./([\w/]+)(?:\[([\w,]+)\])?", editable)
     if match is None or match[1] not in DISTRIBUTIONS:
-        raise SystemExit(f"cannot read `{editable}`; expected `-e ./FOLDER[extra,...]`")
+        raise SystemExit(f"cannot read `{editable}`; expected `-e ./FOLDER` or `-e ./FOLDER[extra,...]`")
     project = tomllib.loads((ROOT / match[1] / "pyproject.toml").read_text())["project"]
-    return _closure(project, match[2].split(","))
+    return _closure(project, match[2].split(",") if match[2] else [])
 
 
 def _closure(project: dict[str, object], extras: list[str]) -> list[Requirement]:

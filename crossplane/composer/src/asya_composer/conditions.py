@@ -63,9 +63,8 @@ def status(
     }
     if queue.url is not None:
         found["queueUrl"] = queue.url
-    checksum = next(
-        (each.manifest["metadata"]["annotations"].get(CHECKSUM) for each in resources if each.key == DEPLOYMENT), None
-    )
+    annotations = [each.manifest["metadata"].get("annotations", {}) for each in resources if each.part == "workload"]
+    checksum = next((each[CHECKSUM] for each in annotations if CHECKSUM in each), None)
     if checksum is not None:
         found["checksum"] = checksum
     return found
