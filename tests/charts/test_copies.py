@@ -12,7 +12,7 @@ from tests.charts.conftest import Rendered
 from tests.charts.scenarios import CHARTS, ROOT, SCENARIOS, Manifest, Scenario
 
 from asya_composer.kinds import COMPOSED
-from asya_composer.settings import API_VERSION, KIND
+from asya_composer.settings import Settings
 
 VALUES = CHARTS / "asya-crossplane" / "values.yaml"
 
@@ -91,10 +91,20 @@ def test_exactly_the_needed_providers_are_installed(rendered: Rendered, name: st
     assert found == {kind.provider for kind in COMPOSED if kind.server == cloud}
 
 
-def test_the_input_is_the_function_s(rendered: Rendered) -> None:
+def test_the_composition_is_the_one_of_the_repository(rendered: Rendered) -> None:
+    """With the same settings it is the file that is rendered and tested offline, besides Helm's own labels."""
     found = only(rendered(scenario("asya-crossplane/rabbitmq")), "Composition", "asyncactors")
-    given = found["spec"]["pipeline"][0]["input"]
-    assert (given["apiVersion"], given["kind"]) == (API_VERSION, KIND)
+    wanted = yaml.safe_load((ROOT / "compositions" / "asyncactors.yaml").read_text())
+    assert found["spec"] == wanted["spec"]
+    assert wanted["metadata"]["labels"].items() <= found["metadata"]["labels"].items()
+
+
+@pytest.mark.parametrize(("name", "transport"), [("rabbitmq", "rabbitmq"), ("sqs", "sqs"), ("pubsub", "pubsub")])
+def test_the_input_is_read_by_the_function(rendered: Rendered, name: str, transport: str) -> None:
+    found = only(rendered(scenario(f"asya-crossplane/{name}")), "Composition", "asyncactors")
+    settings = Settings.model_validate(found["spec"]["pipeline"][0]["input"])
+    assert settings.default_transport == transport
+    assert getattr(settings.transports, transport) is not None
 
 
 def test_dashboards_and_alerts_are_the_generated_ones(rendered: Rendered) -> None:
