@@ -130,8 +130,24 @@ def _at_work(manifest: Manifest) -> Manifest:
         case "ScaledObject":
             found["status"] = {"conditions": [_true("Ready"), {"type": "Active", "status": "False"}]}
         case _:
-            found["status"] = {"conditions": [_true("Ready"), _true("Synced")]}
+            found["status"] = {"conditions": [_true("Ready"), _true("Synced")], "atProvider": _at_provider(manifest)}
     return found
+
+
+def _at_provider(manifest: Manifest) -> Manifest:
+    """What only the cloud knows about an object, which others must name."""
+    match manifest["apiVersion"].partition("/")[0], manifest["kind"]:
+        case "sqs.aws.m.upbound.io", "Queue":
+            name, region = manifest["spec"]["forProvider"]["name"], manifest["spec"]["forProvider"]["region"]
+            return {
+                "arn": f"arn:aws:sqs:{region}:123456789012:{name}",
+                "url": f"https://sqs.{region}.amazonaws.com/123456789012/{name}",
+            }
+        case "cloudplatform.gcp.m.upbound.io", "ServiceAccount":
+            account = manifest["metadata"]["annotations"]["crossplane.io/external-name"]
+            email = f"{account}@example-project.iam.gserviceaccount.com"
+            return {"email": email, "member": f"serviceAccount:{email}", "name": f"projects/-/serviceAccounts/{email}"}
+    return {}
 
 
 def _true(kind: str) -> Manifest:

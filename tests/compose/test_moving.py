@@ -1,0 +1,102 @@
+"""From one transport to another: what is on the old one stays until nothing can come there any more."""
+
+from __future__ import annotations
+
+from tests.compose.calls import Answer, Manifest, actor, as_observed, call, platform
+
+SQS = {"region": "eu-central-1", "accountId": "123456789012", "oidcProvider": "oidc.example.org/id/1"}
+
+
+def both(**changes: object) -> Manifest:
+    settings = platform(**changes)
+    settings["transports"]["sqs"] = SQS
+    return settings
+
+
+def before(**spec: object) -> dict[str, Manifest]:
+    observed = as_observed(call(actor(**spec), both()))
+    observed["rabbitmq-deployment"]["spec"]["replicas"] = 2
+    observed["rabbitmq-deployment"]["status"] |= {"replicas": 2, "availableReplicas": 2}
+    active = {"type": "Active", "status": "True"}
+    observed["rabbitmq-scaled-object"]["status"]["conditions"][1] = active
+    return observed
+
+
+def old(observed: dict[str, Manifest]) -> list[Manifest]:
+    return [observed["rabbitmq-scaled-object"], observed["rabbitmq-deployment"]]
+
+
+def moved(observed: dict[str, Manifest], *others: Manifest, **spec: object) -> Answer:
+    answer = call(actor(transport="sqs", **spec), both(), observed=observed, cluster=[*old(observed), *others])
+    assert not answer.fatal, answer.fatal
+    return answer
+
+
+def idle(observed: dict[str, Manifest]) -> dict[str, Manifest]:
+    observed["rabbitmq-scaled-object"]["status"]["conditions"][1] = {"type": "Active", "status": "False"}
+    observed["rabbitmq-deployment"]["spec"]["replicas"] = 0
+    observed["rabbitmq-deployment"]["status"] = {"observedGeneration": 1}
+    return observed
+
+
+def of(answer: Answer, transport: str) -> set[str]:
+    return {key for key in answer.resources if key.startswith(f"{transport}-")}
+
+
+def test_both_sets_exist_while_the_old_one_works() -> None:
+    observed = before()
+    answer = moved(observed)
+    assert of(answer, "rabbitmq") == {key for key in observed if key.startswith("rabbitmq-")}
+    assert "sqs-queue" in answer.resources
+    assert answer.status["transport"] == "sqs"
+    status, reason, message = answer.conditions["TransportMoved"]
+    assert (status, reason) == ("False", "Draining")
+    assert "ScaledObject resize-rabbitmq is active" in message
+    names = {(each["kind"], each["metadata"]["name"]) for each in answer.resources.values()}
+    assert len(names) == len(answer.resources), "old and new have names of their own"
+
+
+def test_the_old_set_may_go_to_zero_whatever_the_actor_says() -> None:
+    spec = {"scaling": {"minReplicaCount": 2, "paused": True}}
+    scaler = moved(before(**spec), **spec).resources["rabbitmq-scaled-object"]
+    assert scaler["spec"]["minReplicaCount"] == 0
+    assert "annotations" not in scaler["metadata"]
+
+
+def test_an_unscaled_actor_gets_a_scaler_to_leave_by() -> None:
+    spec = {"scaling": {"enabled": False}, "replicas": 2}
+    observed = as_observed(call(actor(**spec), both()))
+    answer = call(actor(transport="sqs", **spec), both(), observed=observed, cluster=[observed["rabbitmq-deployment"]])
+    assert "rabbitmq-scaled-object" in answer.resources
+    assert "sqs-scaled-object" not in answer.resources
+
+
+def test_the_old_set_goes_when_it_is_idle() -> None:
+    answer = moved(idle(before()))
+    assert not of(answer, "rabbitmq")
+    assert of(answer, "sqs")
+    assert answer.conditions["TransportMoved"][:2] == ("True", "Moved")
+
+
+def test_it_stays_while_another_actor_is_not_idle_there() -> None:
+    observed = idle(before())
+    other = {**before()["rabbitmq-scaled-object"]}
+    other["metadata"] = {**other["metadata"], "name": "other-rabbitmq"}
+    answer = moved(observed, other)
+    assert of(answer, "rabbitmq")
+    assert "other-rabbitmq is active" in answer.conditions["TransportMoved"][2]
+
+
+def test_it_stays_while_another_actor_shall_be_there() -> None:
+    answer = moved(idle(before()), actor("other"))
+    assert of(answer, "rabbitmq")
+    assert answer.conditions["TransportMoved"][2].endswith("other of this namespace shall be on it")
+    assert answer.conditions["TransportMixed"][0] == "True"
+
+
+def test_a_platform_that_forgot_the_old_transport_changes_nothing() -> None:
+    settings = both(defaultTransport="sqs")
+    del settings["transports"]["rabbitmq"]
+    observed = before()
+    (message,) = call(actor(), settings, observed=observed, cluster=old(observed)).fatal
+    assert message.startswith("spec.transport: this platform has no RabbitMQ")
