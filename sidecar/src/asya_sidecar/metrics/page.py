@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import platform
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
+from asya import __version__
 from asya_sidecar.decide import Actor
 from asya_sidecar.metrics import definitions as known
 from asya_sidecar.metrics.outcomes import stop_reason
@@ -100,7 +100,7 @@ class Page:
             reasons.add("broker_disconnected")
         for reason in known.STOPPED.values["reason"]:
             yield known.STOPPED, (reason,), float(reason in reasons)
-        build = (importlib.metadata.version("asya-sidecar"), platform.python_version(), transport, self._actor.role)
+        build = (__version__, platform.python_version(), transport, self._actor.role)
         yield known.BUILD_INFO, build, 1.0
 
 

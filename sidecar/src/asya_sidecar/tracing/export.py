@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.metadata
 import logging
 import os
 import socket
@@ -20,6 +19,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
+from asya import __version__
 from asya.errors import SettingsError
 from asya_sidecar.settings import TracingSettings
 from asya_sidecar.tracing.ids import Ids
@@ -80,7 +80,7 @@ def _resource(actor: str, namespace: str) -> Resource:
     ours = {
         "service.name": actor,
         "service.namespace": namespace,
-        "service.version": importlib.metadata.version("asya-sidecar"),
+        "service.version": __version__,
         "service.instance.id": f"{socket.gethostname()}:{os.getpid()}",
     }
     return Resource.create(ours).merge(OTELResourceDetector().detect())
