@@ -79,6 +79,11 @@ def test_values_that_the_chart_does_not_have_are_refused(values: dict[str, Any],
     assert all(wrong in error for error in errors)
 
 
+def test_what_looks_like_a_template_in_any_other_manifest_stays_text() -> None:
+    text = rendered(of("Service", "x", spec={"externalName": "as {{ .Name }}"}))["templates/service-x.yaml"]
+    assert 'externalName: as {{ "{{" }} .Name }}' in text
+
+
 def test_the_service_account_can_carry_an_identity() -> None:
     text = rendered(of("ServiceAccount", "keda-operator"))["templates/serviceaccount-keda-operator.yaml"]
     assert "iam.gke.io/gcp-service-account: {{ .gcpIAMServiceAccount | quote }}" in text
