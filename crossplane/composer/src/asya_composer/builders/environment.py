@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 from asya.api import runtime_environment, sidecar_environment
 from asya.api.fields import Model
-from asya.api.pod import EnvVar
 from asya_composer.model import Context, Manifest, PodAccess
 
 STATE_FOLDER = "state"
@@ -39,7 +38,7 @@ def sidecar(context: Context, access: PodAccess) -> list[Manifest]:
             *_tracing(context),
             *access.env,
             *_literal(manifest),
-            *_references(actor.spec.sidecar.env),
+            *each(actor.spec.sidecar.env),
         ]
     )
 
@@ -55,7 +54,8 @@ def handler(context: Context) -> list[Manifest]:
     mounts = ";".join(f"{proxy.name}:{proxy.mount.path}:write={proxy.write_mode}" for proxy in spec.state_proxy)
     return _once(
         [
-            *_references(spec.env),
+            # In the order in which they are given: one may use another by $(NAME).
+            *each(spec.env),
             *from_secrets,
             *_literal(runtime_environment(context.actor, socket_dir=settings.socket_folder)),
             *_literal({"ASYA_STATE_PROXY_MOUNTS": mounts} if mounts else {}),
@@ -87,10 +87,6 @@ def _tracing(context: Context) -> list[Manifest]:
 
 def _literal(values: dict[str, str]) -> list[Manifest]:
     return [{"name": name, "value": value} for name, value in values.items()]
-
-
-def _references(variables: Sequence[EnvVar]) -> list[Manifest]:
-    return [dump(entry) for entry in variables if entry.value_from is not None]
 
 
 def _once(entries: Iterable[Manifest]) -> list[Manifest]:
