@@ -47,6 +47,3 @@ def _container(container: dict[str, Any], pod: dict[str, Any]) -> Iterator[str]:
         yield "procMount"
     if any(port.get("hostPort") for port in container.get("ports", ())):
         yield "hostPort"
-    # Not demanded by the profile, but by this house.
-    if not own.get("readOnlyRootFilesystem"):
-        yield "the root file system can be written"

@@ -1,17 +1,12 @@
 """kubeconform, strict, takes every object that a chart renders, and refuses what it must."""
 
-import json
-import subprocess
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 import yaml
-from charts_kubeschemas import LOCATION, names_of
-from tests.charts.binaries import needed
+from tests.charts.conform import refused
 from tests.charts.conftest import Rendered
-from tests.charts.scenarios import SCENARIOS, Manifest, Scenario
-from tests.charts.sources import schemas
+from tests.charts.scenarios import SCENARIOS, Scenario
 
 # Served by packages of providers, by cert-manager and by the Prometheus operator, whose definitions are not at hand.
 WITHOUT_SCHEMA = {
@@ -23,26 +18,6 @@ WITHOUT_SCHEMA = {
 }
 
 
-def refused(manifests: Iterable[Manifest], folder: Path) -> list[str]:
-    """Return what kubeconform says about objects that have a schema."""
-    objects = list(manifests)
-    missing = schemas().write(set(names_of(objects)), folder)
-    assert missing <= WITHOUT_SCHEMA
-    asked = [item for item, name in zip(objects, names_of(objects), strict=True) if name not in missing]
-    answer = subprocess.run(
-        [needed("kubeconform"), "-strict", "-summary", "-output", "json", "-schema-location", f"{folder}/{LOCATION}"],
-        input=yaml.safe_dump_all(asked),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    report = json.loads(answer.stdout)
-    assert report["summary"]["skipped"] == 0
-    assert sum(report["summary"].values()) == len(asked)
-    return [f"{item['kind']} {item['name']}: {item['msg']}" for item in report["resources"]]
-
-
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 def test_objects_fit_the_schemas(rendered: Rendered, scenario: Scenario, tmp_path: Path) -> None:
     manifests = rendered(scenario)
@@ -52,7 +27,7 @@ def test_objects_fit_the_schemas(rendered: Rendered, scenario: Scenario, tmp_pat
         if manifest["kind"] == "ConfigMap" and manifest["metadata"]["name"] == "asya-crew"
         for actor in yaml.safe_load_all(manifest["data"]["actors.yaml"])
     ]
-    assert refused([*manifests, *crew], tmp_path) == []
+    assert refused([*manifests, *crew], tmp_path, without=WITHOUT_SCHEMA) == []
 
 
 DEPLOYMENT = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"}}
@@ -72,4 +47,4 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_what_is_wrong_is_refused(case: str, tmp_path: Path) -> None:
-    assert len(refused([BAD[case]], tmp_path)) == 1
+    assert len(refused([BAD[case]], tmp_path, without=set())) == 1

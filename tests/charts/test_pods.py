@@ -1,24 +1,10 @@
 """What every chart's pods must be: restricted, pinned, bounded, and unambiguous for server-side apply."""
 
-import re
-from typing import Any
-
 import pytest
 from tests.charts.conftest import Rendered
+from tests.charts.images import PINNED, images
 from tests.charts.restricted import breaches
-from tests.charts.scenarios import SCENARIOS, Manifest, Scenario, containers, pod_specs
-
-# A tag that is a version, or a digest: never `latest`, a branch, or nothing.
-PINNED = re.compile(r"[^:@\s]+(:[0-9]+)?(/[^:@\s]+)*:v?[0-9]+\.[0-9]+\.[0-9]+[^@\s]*(@sha256:[0-9a-f]{64})?")
-
-
-def texts(value: Any, path: str = "") -> list[tuple[str, str]]:
-    """Return every text in a document, with its path."""
-    if isinstance(value, dict):
-        return [found for key, item in value.items() for found in texts(item, f"{path}.{key}")]
-    if isinstance(value, list):
-        return [found for index, item in enumerate(value) for found in texts(item, f"{path}[{index}]")]
-    return [(path, value)] if isinstance(value, str) else []
+from tests.charts.scenarios import SCENARIOS, Scenario, containers, pod_specs
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
@@ -30,6 +16,14 @@ def test_pods_are_restricted(rendered: Rendered, scenario: Scenario) -> None:
         for breach in breaches(spec)
     ]
     assert found == []
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
+def test_root_file_systems_cannot_be_written(rendered: Rendered, scenario: Scenario) -> None:
+    """The restricted profile does not ask for it; this house does."""
+    for manifest in rendered(scenario):
+        for _, spec in pod_specs(manifest):
+            assert all(container["securityContext"]["readOnlyRootFilesystem"] for container in containers(spec))
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
@@ -51,11 +45,6 @@ def test_containers_have_requests_and_a_limit_of_memory(rendered: Rendered, scen
                 assert "memory" in resources["limits"], container["name"]
 
 
-def images(manifest: Manifest) -> list[str]:
-    """Return images and packages that an object names."""
-    return [text for path, text in texts(manifest) if re.search(r"\.(image|package)$", path)]
-
-
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 def test_images_and_packages_are_pinned(rendered: Rendered, scenario: Scenario) -> None:
     found = [image for manifest in rendered(scenario) for image in images(manifest)]
@@ -74,3 +63,45 @@ def test_a_token_is_mounted_only_where_it_is_used(rendered: Rendered) -> None:
         for manifest in rendered(scenario):
             for _, spec in pod_specs(manifest):
                 assert spec.get("serviceAccountName") in accounts or spec.get("automountServiceAccountToken") is False
+
+
+RESTRICTED = {
+    "containers": [
+        {
+            "name": "a",
+            "securityContext": {
+                "runAsNonRoot": True,
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+        }
+    ]
+}
+
+
+def test_a_restricted_pod_has_no_breach() -> None:
+    assert list(breaches(RESTRICTED)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"runAsNonRoot": False}, "a: runAsNonRoot is not set"),
+        ({"runAsUser": 0}, "a: runs as root"),
+        ({"seccompProfile": {"type": "Unconfined"}}, "a: no seccomp profile"),
+        ({"allowPrivilegeEscalation": True}, "a: privilege escalation is allowed"),
+        ({"privileged": True}, "a: privileged"),
+        ({"capabilities": {}}, "a: capabilities are not dropped"),
+        ({"capabilities": {"drop": ["ALL"], "add": ["SYS_ADMIN"]}}, "a: capabilities are added"),
+    ],
+)
+def test_a_breach_is_noticed(change: dict[str, object], why: str) -> None:
+    [container] = RESTRICTED["containers"]
+    changed = container | {"securityContext": dict(container["securityContext"]) | change}
+    assert list(breaches({"containers": [changed]})) == [why]
+
+
+def test_breaches_of_the_pod_are_noticed() -> None:
+    spec = RESTRICTED | {"hostNetwork": True, "volumes": [{"name": "v", "hostPath": {"path": "/"}}]}
+    assert list(breaches(spec)) == ["hostNetwork", "volume v"]
