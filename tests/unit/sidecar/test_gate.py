@@ -381,6 +381,30 @@ async def test_a_task_that_is_canceled_while_it_waits_ends_at_once(
     assert [(each.id, each.status.reason) for each in ended if each.status] == [(waits, "PreFlightCanceled")]
 
 
+@pytest.mark.parametrize("connection", ["kept", "broken"])
+async def test_whoever_hears_of_a_task_is_asked_again_when_its_wait_is_over(
+    bench: Bench, receiver: RecordingReceiver, connection: str
+) -> None:
+    await bench.start(resiliency=limited(1.0), reporter=receiver, ASYA_PREFETCH="2", ASYA_CONCURRENCY="2")
+    await bench.handler(ECHO)
+    await bench.until(lambda: bench.link.capacity)
+    assert bench.gate is not None
+    assert bench.gate._limiter is not None
+    assert bench.gate._limiter.try_take()
+    bench.gate.on_change()
+    delivery = await _delivery(bench)
+    bench.loop._on_delivery(delivery)
+    waits = decode(delivery.body).id
+    await bench.until(lambda: waits in receiver.stops)
+    # Canceled where it is kept only: nobody tells the sidecar.
+    receiver.state = "canceled"
+    if connection == "broken":
+        for connected in (False, True):
+            bench.transport.link.set(connected)
+    ended = await bench.arrives("x-sink")
+    assert [(each.id, each.status.reason) for each in ended if each.status] == [(waits, "PreFlightCanceled")]
+
+
 async def _delivery(bench: Bench) -> Delivery:
     """A delivery that came although nothing should be received now, as what was on its way does."""
     inbox: list[Delivery] = []
