@@ -55,4 +55,4 @@ def value(path: str, default: str) -> str:
 
 def unique(name: str) -> str:
     """Return the test that no two entries of a list have the same `name`; entries may be without."""
-    return f"self.all(a, !has(a.{name}) || self.exists_one(b, has(b.{name}) && b.{name} == a.{name}))"
+    return f"self.filter(a, has(a.{name})).all(a, self.exists_one(b, has(b.{name}) && b.{name} == a.{name}))"
