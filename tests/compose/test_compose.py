@@ -8,7 +8,15 @@ import pytest
 from tests.compose.calls import Answer, Manifest, actor, as_observed, call, platform
 
 OWN = {"user", "permission", "topic-permission", "delay-permission"}
-QUEUES = {"queue", "dead-letter-queue", "binding", "dead-letter-binding", "delay-binding", "policy"}
+QUEUES = {"queue", "binding", "policy", "dead-letter-queue", "dead-letter-binding", "dead-letter-policy", "delay-binding"}
+    "queue",
+    "dead-letter-queue",
+    "binding",
+    "dead-letter-binding",
+    "delay-binding",
+    "policy",
+    "dead-letter-policy",
+}
 WORK = {"deployment", "network-policy", "scaled-object", "trigger-authentication"}
 SHARED = {"service-account", "pod-disruption-budget"}
 

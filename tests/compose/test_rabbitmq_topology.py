@@ -17,7 +17,19 @@ LADDER = Ladder()
 
 
 def composed(resources: dict[str, Manifest]) -> set[str]:
-    return {repr(declared) for each in resources.values() if (declared := as_declared(each)) is not None}
+    """What is composed as the data plane writes it down; a policy is an argument that can change."""
+    of_policies = [each["spec"] for each in resources.values() if each["kind"] == "Policy"]
+    policies = {each["name"]: each["definition"] for each in of_policies}
+    found = set()
+    for manifest in resources.values():
+        declared = as_declared(manifest)
+        if isinstance(declared, Queue):
+            limit = policies.get(declared.name, {}).get("delivery-limit")
+            extra = {} if limit is None else {"x-delivery-limit": limit}
+            declared = in_order(replace(declared, arguments={**declared.arguments, **extra}))
+        if declared is not None:
+            found.add(repr(declared))
+    return found
 
 
 def as_declared(manifest: Manifest) -> Declaration | None:
@@ -26,7 +38,7 @@ def as_declared(manifest: Manifest) -> Declaration | None:
         case "Exchange", {"name": name, "type": kind}:
             return Exchange(name, kind)
         case "Queue", {"name": name, "arguments": arguments}:
-            return in_order(Queue(name, arguments))
+            return Queue(name, arguments)
         case "Binding", {"source": source, "routingKey": key, "destination": destination}:
             return Binding(source, key, destination)
     return None
@@ -95,3 +107,14 @@ def test_delays_lead_into_no_other_namespace(key: str) -> None:
 
 def test_nobody_writes_to_dead_letters_of_others() -> None:
     assert not re.search(rights()[1]["asya_shop"], "other.dlq")
+
+
+def test_what_cannot_change_at_the_broker_does_not() -> None:
+    before = call(actor()).resources
+    settings = platform()
+    settings["transports"]["rabbitmq"]["version"] = "3.12"
+    after = call(actor(queue={"deliveryLimit": 9}, resiliency={"actorTimeout": "3h"}), settings).resources
+    for key in ("rabbitmq-queue", "rabbitmq-dead-letter-queue"):
+        assert after[key]["spec"]["arguments"] == before[key]["spec"]["arguments"]
+    changed = after["rabbitmq-policy"]["spec"]["definition"]
+    assert changed == {"delivery-limit": 9, "consumer-timeout": 4 * 3_600_000}

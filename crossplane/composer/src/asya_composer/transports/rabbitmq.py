@@ -37,7 +37,7 @@ class Rabbitmq:
 
     def resources(self, context: Context) -> list[Resource]:
         """Return exchange (x-sink's only), queues, bindings, policy, user and what it may do."""
-        return [*_queues(context), *_bindings(context), *_policy(context), *_identity(context)]
+        return [*_queues(context), *_bindings(context), *_policies(context), *_identity(context)]
 
     def pod(self, context: Context) -> PodAccess:
         """Return address, credentials by reference, and the way to the broker."""
@@ -102,25 +102,21 @@ def _settings(context: Context) -> RabbitmqSettings:
 
 
 def _queues(context: Context) -> list[Resource]:
-    spec, settings = context.actor.spec.queue, _settings(context)
     found: list[Resource] = []
     if context.actor.name == OWNER_OF_EXCHANGE:
         exchange = {"name": names.exchange(context), "type": "topic", "durable": True}
         found.append(_object(context, "exchange", "queue", kinds.RABBITMQ_EXCHANGE, exchange))
-    dead: dict[str, Any] = {"x-queue-type": "quorum"}
-    if _version(settings.version) >= _UNLIMITED_FROM:
-        dead["x-delivery-limit"] = -1
+    # Arguments cannot change later, so here is only what never does; the rest is in policies.
     own = {
         "x-queue-type": "quorum",
         "x-dead-letter-exchange": names.exchange(context),
         "x-dead-letter-routing-key": _dead_letter_key(context),
-        "x-delivery-limit": spec.delivery_limit,
         "x-dead-letter-strategy": "at-least-once",
         # The strategy falls back to at-most-once with any other overflow.
         "x-overflow": "reject-publish",
     }
     for key, name, arguments in (
-        ("dead-letter-queue", names.dead_letters(context), dead),
+        ("dead-letter-queue", names.dead_letters(context), {"x-queue-type": "quorum"}),
         ("queue", names.queue(context), own),
     ):
         queue = {"name": name, "type": "quorum", "durable": True, "arguments": arguments, **_deletion(context)}
@@ -160,28 +156,41 @@ def _bindings(context: Context) -> list[Resource]:
     ]
 
 
-def _policy(context: Context) -> list[Resource]:
-    """Let the queue's deliveries be held for as long as a call may take."""
+def _policies(context: Context) -> list[Resource]:
+    """What of the queues may change: how often a message is delivered, and how long a delivery may be held."""
+    found = {"delivery-limit": context.actor.spec.queue.delivery_limit, **_consumer_timeout(context)}
+    policies = [_policy(context, "policy", names.queue(context), found)]
+    if _version(_settings(context).version) >= _UNLIMITED_FROM:
+        # Dead letters stay however often they are looked at. Below 4.0 that is so anyway, and -1 would drop them.
+        policies.append(_policy(context, "dead-letter-policy", names.dead_letters(context), {"delivery-limit": -1}))
+    return policies
+
+
+def _policy(context: Context, key: str, queue: str, definition: Mapping[str, int]) -> Resource:
+    spec = {
+        "name": queue,
+        "pattern": f"^{_literally(queue)}$",
+        "applyTo": "queues",
+        "definition": definition,
+        "priority": 10,
+    }
+    return _object(context, key, "queue", kinds.RABBITMQ_POLICY, spec)
+
+
+def _consumer_timeout(context: Context) -> dict[str, int]:
+    """Let deliveries be held for as long as a call may take."""
     settings, call = _settings(context), context.actor.resiliency().actor_timeout
     limit = parse_duration(settings.consumer_timeout)
     if _version(settings.version) < _TIMEOUT_PER_QUEUE:
         if call < limit:
-            return []
+            return {}
         sentence = (
             f"RabbitMQ {settings.version} takes a delivery back after {settings.consumer_timeout} and cannot be told "
             "otherwise per queue before 3.12; shorten the timeout, or raise the broker's consumer_timeout"
         )
         raise CompositionError("spec.resiliency.actorTimeout", sentence)
     # In whole hours, so that a little more patience does not write to the broker.
-    milliseconds = max(int(limit * 1000), (int(call * 1000) // _HOUR_MS + 1) * _HOUR_MS)
-    spec = {
-        "name": names.queue(context),
-        "pattern": f"^{_literally(names.queue(context))}$",
-        "applyTo": "queues",
-        "definition": {"consumer-timeout": milliseconds},
-        "priority": 10,
-    }
-    return [_object(context, "policy", "queue", kinds.RABBITMQ_POLICY, spec)]
+    return {"consumer-timeout": max(int(limit * 1000), (int(call * 1000) // _HOUR_MS + 1) * _HOUR_MS)}
 
 
 def _identity(context: Context) -> list[Resource]:
