@@ -98,8 +98,9 @@ docs: setup ## Write the reference pages again from the code
 	@$(PY) tools/charts.py
 
 .PHONY: generate
-generate: setup ## Write the definitions in xrds/ again from the models
+generate: setup ## Write the definitions in xrds/ again from the models, and the charts' copies of them
 	@$(PY) tools/xrd.py
+	@$(PY) tools/charts.py
 
 .PHONY: clean
 clean: ## Remove environments, caches and everything that was built

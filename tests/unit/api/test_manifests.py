@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.support.manifests import BAD, GOOD, expectation
 
-from asya.api import read_manifests
+from asya.api import AsyncActor, read_manifests
 
 
 @pytest.mark.parametrize("file", GOOD, ids=lambda file: file.stem)
@@ -28,3 +28,13 @@ def test_a_bad_manifest_is_refused_and_says_why(file: Path) -> None:
 def test_there_are_enough() -> None:
     assert len(GOOD) >= 30
     assert len(BAD) >= 60
+
+
+@pytest.mark.parametrize(
+    "name", ["compositionRef", "resourceRefs", "claimRef", "writeConnectionSecretToRef", "crossplane"]
+)
+def test_what_crossplane_wrote_into_a_spec_is_left_out(name: str) -> None:
+    actor = AsyncActor.model_validate(
+        {"metadata": {"name": "a"}, "spec": {"image": "i:1", "handler": "h.f", name: {"name": "x"}}}
+    )
+    assert actor.manifest()["spec"] == {"image": "i:1", "handler": "h.f"}

@@ -63,6 +63,22 @@ _SERVER_SIDE = frozenset(
         "uid",
     }
 )
+_MACHINERY = frozenset(
+    {
+        "claimRef",
+        "compositeDeletePolicy",
+        "compositionRef",
+        "compositionRevisionRef",
+        "compositionRevisionSelector",
+        "compositionSelector",
+        "compositionUpdatePolicy",
+        "crossplane",
+        "resourceRef",
+        "resourceRefs",
+        "writeConnectionSecretToRef",
+    }
+)
+"""Crossplane's own fields of a spec: in `crossplane`, and of a claim and its composite directly in it."""
 BROKEN_RULES = "broken_rules"
 
 
@@ -195,7 +211,7 @@ class ActorSpec(Model):
     @model_validator(mode="before")
     @classmethod
     def _drop_server_side(cls, data: Any) -> Any:  # noqa: ANN401  whatever the manifest holds there
-        return _without(data, frozenset({"crossplane"}))
+        return _without(data, _MACHINERY)
 
 
 @dataclass(frozen=True, slots=True)
