@@ -8,7 +8,7 @@ import pytest
 from tests.compose.calls import Answer, Manifest, actor, as_observed, call, platform
 
 OWN = {"user", "permission", "topic-permission", "delay-permission"}
-QUEUES = {"queue", "binding", "policy", "dead-letter-queue", "dead-letter-binding", "dead-letter-policy", "delay-binding"}
+QUEUES = {
     "queue",
     "dead-letter-queue",
     "binding",
