@@ -6,8 +6,8 @@ from asya_composer import names
 from asya_composer.errors import CompositionError
 from asya_composer.model import Context, Manifest, PodAccess, QueueStatus, Resource, Trigger
 from asya_composer.settings import PubsubSettings, TransportName
-from asya_composer.transports.pubsub_identity import ACCOUNT_ANNOTATION, email, has_account, identity
-from asya_composer.transports.pubsub_topics import settings_of, topics
+from asya_composer.transports.pubsub.identity import ACCOUNT_ANNOTATION, email, has_account, identity
+from asya_composer.transports.pubsub.topics import settings_of, topics
 
 _METADATA_SERVER = (("169.254.169.254/32", 80), ("169.254.169.252/32", 988))
 """Where pods get their tokens: with Dataplane V2, and without."""

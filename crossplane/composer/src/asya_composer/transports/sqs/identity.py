@@ -14,7 +14,7 @@ from asya_composer import kinds, names
 from asya_composer.errors import CompositionError
 from asya_composer.model import Context, Manifest, Resource
 from asya_composer.settings import SqsSettings
-from asya_composer.transports.sqs_queues import arn, json_text, managed, settings_of, tags
+from asya_composer.transports.sqs.queues import arn, json_text, managed, settings_of, tags
 
 ROLE, ROLE_POLICY = "role", "role-policy"
 ROLE_ANNOTATION = "eks.amazonaws.com/role-arn"

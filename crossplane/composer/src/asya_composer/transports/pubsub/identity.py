@@ -12,7 +12,7 @@ from dataclasses import replace
 from asya.api.rules_mesh import TERMINAL_ACTORS
 from asya_composer import kinds, names
 from asya_composer.model import Context, Manifest, Resource
-from asya_composer.transports.pubsub_topics import (
+from asya_composer.transports.pubsub.topics import (
     EXTERNAL_NAME,
     TOPIC,
     managed,

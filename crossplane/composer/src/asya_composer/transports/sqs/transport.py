@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 from asya_composer import names
 from asya_composer.model import Context, Manifest, PodAccess, QueueStatus, Resource, Trigger, Waiting
 from asya_composer.settings import SqsSettings, TransportName
-from asya_composer.transports.sqs_identity import ROLE_ANNOTATION, identity, role_arn
-from asya_composer.transports.sqs_queues import QUEUE, arn, queues, settings_of
+from asya_composer.transports.sqs.identity import ROLE_ANNOTATION, identity, role_arn
+from asya_composer.transports.sqs.queues import QUEUE, arn, queues, settings_of
 
 _POD_IDENTITY_AGENT = "169.254.170.23/32"
 
