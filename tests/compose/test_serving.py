@@ -58,3 +58,17 @@ def test_what_others_of_the_pipeline_wish_is_passed_on(served: grpc.Channel) -> 
     request.desired.resources["theirs"].resource.CopyFrom(to_struct(theirs))
     answer = Answer(grpcv1.FunctionRunnerServiceStub(served).RunFunction(request, timeout=SOON))
     assert answer.resources["theirs"] == theirs
+
+
+def test_a_namespace_may_have_a_thousand_actors(served: grpc.Channel) -> None:
+    request = fnv1.RunFunctionRequest()
+    request.observed.composite.resource.CopyFrom(to_struct(actor()))
+    request.input.CopyFrom(to_struct(platform()))
+    annotations = {"written": "x" * 8000}
+    for number in range(1000):
+        other = to_struct(actor(f"other-{number}", metadata={"annotations": annotations}))
+        request.required_resources["actors"].items.add().resource.CopyFrom(other)
+    assert request.ByteSize() > 8_000_000
+    answer = Answer(grpcv1.FunctionRunnerServiceStub(served).RunFunction(request, timeout=SOON))
+    assert answer.conditions["TransportMixed"][0] == "False"
+    assert not answer.fatal

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from asya.api.paths import path_text
 from asya.api.problems import findings
+from asya.api.rules_mesh import TERMINAL_ACTORS
 from asya_composer import conditions, flavors
 from asya_composer.compose import ACTORS, CREW, Composition, Found, Requirement, compose, requirements
 from asya_composer.composite import Claim, read
@@ -117,14 +118,14 @@ def _neighbours(items: Iterable[fnv1.Resource], claim: Claim | None = None) -> l
     for item in items:
         name = text(item.resource, "metadata", "name")
         of_spec = inner(item.resource, "spec")
-        transport = text(of_spec, "transport")
+        transport, actor = text(of_spec, "transport"), text(of_spec, "actor") or name
         found.append(
             Neighbour(
                 object_name=name,
-                actor=text(of_spec, "actor") or name,
+                actor=actor,
                 transport=next((each for each in TRANSPORTS if each == transport), None),
                 created=text(item.resource, "metadata", "creationTimestamp"),
-                ready=_is_ready(item.resource),
+                ready=actor in TERMINAL_ACTORS and _is_ready(item.resource),
             )
         )
     if claim is not None and all(each.object_name != claim.name for each in found):

@@ -9,8 +9,11 @@ from crossplane.function import cli
 
 from asya_composer.function import Runner
 
+MAX_REQUEST_MIB = 64
+"""A request holds all actors of a namespace; at some 8 KiB each, gRPC's own limit of 4 MiB would be 500 of them."""
 
-@click.command()
+
+@click.command(context_settings={"default_map": {"max_recv_message_size": MAX_REQUEST_MIB}})
 @cli.standard_options
 def main(**options: Any) -> None:  # noqa: ANN401  flags of the SDK
     """Serve function-asya."""

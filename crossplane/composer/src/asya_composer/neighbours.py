@@ -17,7 +17,10 @@ CREW_READY, TRANSPORT_MIXED = "CrewReady", "TransportMixed"
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """An AsyncActor as far as others must know it; `transport` is None where it leaves that to the platform."""
+    """An AsyncActor as far as others must know it.
+
+    `transport` is None where it leaves that to the platform; `ready` counts for the crew only.
+    """
 
     object_name: str
     actor: str
