@@ -192,10 +192,13 @@ class TestFlavors:
 
     def test_maps_merge_lists_grow_and_the_actor_wins(self) -> None:
         gpu = self.flavor("gpu", resources={"limits": {"nvidia.com/gpu": "1"}}, env=[{"name": "A", "value": "gpu"}])
-        spot = self.flavor("spot", tolerations=[{"key": "spot", "operator": "Exists"}], scaling={"maxReplicaCount": 3})
+        spot = self.flavor(
+            "spot",
+            tolerations=[{"key": "spot", "operator": "Exists"}],
+            scaling={"maxReplicaCount": 3, "minReplicaCount": 1},
+        )
         own = actor(flavors=["gpu", "spot"], env=[{"name": "A", "value": "own"}, {"name": "B", "value": "b"}])
-        # The API server fills defaults in; they are nobody's wish.
-        own["spec"]["scaling"] = {"maxReplicaCount": 10, "minReplicaCount": 1}
+        own["spec"]["scaling"] = {"minReplicaCount": 0, "pollingInterval": 5}
         answer = call(own, cluster=[gpu, spot])
         assert not answer.fatal
         runtime = container(answer, "asya-runtime")
@@ -203,7 +206,7 @@ class TestFlavors:
         env = {entry["name"]: entry.get("value") for entry in runtime["env"]}
         assert (env["A"], env["B"]) == ("own", "b")
         scaled = answer.resources["rabbitmq-scaled-object"]["spec"]
-        assert (scaled["minReplicaCount"], scaled["maxReplicaCount"]) == (1, 3)
+        assert (scaled["minReplicaCount"], scaled["maxReplicaCount"], scaled["pollingInterval"]) == (0, 3, 5)
         assert answer.status["flavors"] == ["gpu", "spot"]
         assert answer.conditions["FlavorsResolved"] == ("True", "Resolved", "gpu, spot")
 

@@ -1,8 +1,8 @@
 """Flavors: named partial specs that the platform team keeps as EnvironmentConfigs, merged into the actor's own.
 
 Lists are appended and maps merged. Entries of lists that have a key of their own (variables, volumes, mounts, state)
-are told apart by it. Two flavors that give one field different values are in conflict. What the actor says wins, except
-where it says what would be so anyway: the API server has filled the defaults in, and they cannot be told from it.
+are told apart by it. Two flavors that give one field different values are in conflict. What the actor says wins; the
+definition has no defaults, so what it holds is what was said.
 """
 
 from __future__ import annotations
@@ -60,17 +60,8 @@ def merge(flavors: Sequence[Flavor], own: Mapping[str, Any]) -> dict[str, Any]:
     owners: dict[str, str] = {}
     for flavor in flavors:
         found = _maps(found, flavor.spec, "spec", flavor.name, owners)
-    found = _maps(found, _said(own), "spec", None, owners)
-    return found | {name: own[name] for name in _ACTORS_OWN if name in own and name != "flavors"}
-
-
-def _said(own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what differs from the defaults."""
-    try:
-        spec = ActorSpec.model_validate(own, by_name=False, by_alias=True)
-    except ValidationError:
-        return dict(own)  # what is wrong with it is told when the whole is read
-    return spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"flavors"})
+    said = {name: value for name, value in own.items() if name != "flavors"}
+    return _maps(found, said, "spec", None, owners)
 
 
 def _maps(
