@@ -79,7 +79,7 @@ charts: chart-deps ## Lint the charts with ct and test what they render, with He
 
 .PHONY: golden
 golden: setup ## Write the golden files anew from what is rendered now; look at the diff
-	ASYA_WRITE_GOLDEN=1 $(PY) -m pytest tests/charts/test_golden.py tests/compose/test_golden.py $(ARGS)
+	ASYA_WRITE_GOLDEN=1 $(PY) -m pytest tests/charts/test_golden.py tests/compose/test_golden.py tests/compose/test_input.py $(ARGS)
 
 .PHONY: format
 format: setup ## Let ruff rewrite what it can

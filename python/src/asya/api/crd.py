@@ -59,6 +59,12 @@ def resource_schema() -> FieldSchema:
     return root | {"x-kubernetes-validations": validations(DOCUMENT)}
 
 
+def structural(schema: FieldSchema) -> FieldSchema:
+    """Return the structural form of another model's JSON schema."""
+    tidied = tidy(schema)
+    return _Writer(tidied.get("$defs", {})).write(tidied, "")
+
+
 class _Writer:
     """Writes schemas whose references lead into `definitions`."""
 
