@@ -34,6 +34,9 @@ ACTORS: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "no image": ({"image": None}, "spec.image: "),
     "delayed messages": ({"scaling": {"scaleOnDelayed": True}}, "spec.scaling.scaleOnDelayed: "),
     "retained queue": ({"queue": {"deletionPolicy": "Retain"}}, "spec.queue.deletionPolicy: "),
+    "flavors that are none": ({"flavors": 5}, "spec.flavors: "),
+    "a flavor that is no name": ({"flavors": ["gpu", 5]}, "spec.flavors[1]: "),
+    "nothing like a spec": ({"scaling": ["x"], "env": {"A": "1"}}, "spec.env: "),
     "null": ({"scaling": None}, "spec.scaling: "),
 }
 

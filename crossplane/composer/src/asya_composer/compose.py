@@ -64,11 +64,7 @@ def wanted_transport(claim: Claim, settings: Settings) -> TransportName:
 
 def requirements(claim: Claim, observed: Mapping[str, Manifest], settings: Settings) -> dict[str, Requirement]:
     """Return what must be known besides; the same for the same request, whatever has been answered."""
-    found = {
-        f"flavor-{name}": Requirement(kinds.ENVIRONMENT_CONFIG, name=name)
-        for name in claim.spec.get("flavors") or ()
-        if isinstance(name, str)
-    }
+    found = {f"flavor-{name}": Requirement(kinds.ENVIRONMENT_CONFIG, name=name) for name in claim.flavors}
     found[ACTORS] = Requirement(kinds.ASYNC_ACTOR, namespace=claim.namespace)
     if settings.crew_namespace is not None:
         found[CREW] = Requirement(kinds.ASYNC_ACTOR, namespace=settings.crew_namespace)
@@ -107,7 +103,7 @@ def compose(
     now = actor_set.compose(context)
     resources = {full_key(each.key, name): each for each in now.resources}
     moving = _leave(context, observed, found, resources)
-    used = list(claim.spec.get("flavors") or ())
+    used = claim.flavors
     generation = int((composite.get("metadata") or {}).get("generation") or 0)
     return Composition(
         resources,
@@ -123,7 +119,7 @@ def compose(
 
 def _resolve(claim: Claim, found: Found) -> dict[str, Any] | Condition:
     """Return the effective spec, or what of the flavors is not there."""
-    names = claim.spec.get("flavors") or []
+    names = claim.flavors
     if not names:
         return dict(claim.spec)
     if found.flavors is None:

@@ -48,6 +48,12 @@ class Claim:
         """Name of the actor, whether or not the rest of the manifest is any good."""
         return str(self.spec.get("actor") or self.name)
 
+    @property
+    def flavors(self) -> list[str]:
+        """Names of the flavors, none where the field holds something else, which is told when the whole is read."""
+        named = self.spec.get("flavors")
+        return named if isinstance(named, list) and all(isinstance(name, str) for name in named) else []
+
     def manifest(self, spec: Mapping[str, Any]) -> Manifest:
         """Return the manifest with `spec` in place of its own."""
         metadata = {"name": self.name, "namespace": self.namespace, "labels": dict(self.labels)}
