@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -237,3 +238,10 @@ class TestFlavors:
         assert "flavor 'gpu', data.imagee" in message
         (message,) = call(actor(flavors=["gpu"]), cluster=[self.flavor("gpu", transport="sqs")]).fatal
         assert "which only an actor itself may say" in message
+
+
+def test_policies_are_written_in_the_same_order_whatever_the_map_says() -> None:
+    policies = {name: {"maxAttempts": 2} for name in ("zebra", "default", "busy", "a", "m")}
+    answer = call(actor(resiliency={"policies": policies}))
+    env = {each["name"]: each.get("value") for each in container(answer, "asya-sidecar")["env"]}
+    assert list(json.loads(env["ASYA_RESILIENCY_POLICIES"])) == sorted(policies)

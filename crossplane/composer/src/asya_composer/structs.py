@@ -9,8 +9,12 @@ from google.protobuf import struct_pb2
 
 
 def plain(struct: struct_pb2.Struct) -> dict[str, Any]:
-    """Return a Struct as a dict. KEDA and Kubernetes refuse ``5.0`` where they want a whole number."""
-    return {name: _value(value) for name, value in struct.fields.items()}
+    """Return a Struct as a dict, its names in order.
+
+    KEDA and Kubernetes refuse ``5.0`` where they want a whole number. Protobuf's maps have another order in each
+    process; a text made from one, such as a variable's JSON, would restart the pods with the function.
+    """
+    return {name: _value(struct.fields[name]) for name in sorted(struct.fields)}
 
 
 def _value(value: struct_pb2.Value) -> Any:  # noqa: ANN401  any JSON value
