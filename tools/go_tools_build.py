@@ -61,8 +61,10 @@ def build(tool: Tool, go: Go, where: Cache, report: Report) -> Path:
     with where.locked(tool, report):
         if place.exists():
             return place
-        folder = where.root / f".building-{tool.name}"
-        shutil.rmtree(folder, ignore_errors=True)  # left by a build that was killed
+        for left in where.root.glob(f".building-{tool.name}.*"):  # by a build that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        # Its compiler may have outlived it and still write: never into the folder of the next.
+        folder = where.root / f".building-{tool.name}.{os.getpid()}"
         folder.mkdir()
         wrap(tool, go, folder / "wrapper", report)
         made = folder / "made"

@@ -124,11 +124,14 @@ def test_a_tool_that_fails_does_not_keep_the_others_from_being_built(
 
 
 def test_what_a_killed_build_left_is_no_hindrance(go: Go, tool: Tool, tmp_path: Path) -> None:
-    left = tmp_path / "tools" / ".building-greet" / "wrapper"
+    left = tmp_path / "tools" / f".building-greet.{os.getpid()}" / "wrapper"
+    another = tmp_path / "tools" / ".building-greet-more.1"
+    another.mkdir(parents=True)
     left.mkdir(parents=True)
     (left / "go.mod").write_text("half of a")
     assert build(tool, go, Cache(tmp_path / "tools"), ignored).exists()
     assert not left.exists()
+    assert another.exists()
 
 
 def test_a_second_process_waits_for_the_first_and_does_not_build(tool: Tool, tmp_path: Path) -> None:
