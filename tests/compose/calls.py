@@ -147,7 +147,8 @@ def _at_provider(manifest: Manifest) -> Manifest:
             account = manifest["metadata"]["annotations"]["crossplane.io/external-name"]
             email = f"{account}@example-project.iam.gserviceaccount.com"
             return {"email": email, "member": f"serviceAccount:{email}", "name": f"projects/-/serviceAccounts/{email}"}
-    return {}
+        case _:
+            return {}
 
 
 def _true(kind: str) -> Manifest:

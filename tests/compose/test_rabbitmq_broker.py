@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import aiormq
 import pytest
-from tests.compose.calls import Manifest, actor, call
+from tests.compose.calls import Manifest, actor, call, platform
 from tests.support.rabbitmq import call_management
 
 from asya.errors import DeniedError
@@ -133,3 +133,19 @@ async def test_the_autoscaler_reads_the_queues_length_as_the_actors_user(
     async with connected(scene.admin, "resize"):
         found = await asyncio.to_thread(call_management, own, "GET", f"/api/queues/{vhost}/asya_shop_resize")
     assert found["name"] == "asya_shop_resize"
+
+
+async def test_a_message_ends_at_the_crew_of_another_namespace(scene: Scene, rabbitmq_management_url: str) -> None:
+    crew = {"namespace": "mesh", "labels": {"asya.sh/crew": "true"}}
+    sink = call(actor("x-sink", metadata=crew), platform(crewNamespace="mesh"), cluster=[actor()]).resources
+    vhost = urlsplit(scene.admin).path.removeprefix("/")
+    ways = [each["spec"] for each in sink.values() if each["kind"] == "Binding"]
+    (way,) = (each for each in ways if each["source"] == "asya_shop")
+    async with connected(scene.admin, "x-sink", namespace="mesh") as mesh, connected(scene.admin, "resize"):
+        path = f"/api/bindings/{vhost}/e/{way['source']}/q/{way['destination']}"
+        body = {"routing_key": way["routingKey"]}
+        await asyncio.to_thread(call_management, rabbitmq_management_url, "POST", path, body)
+        async with connected(scene.own) as own, asyncio.timeout(SOON):
+            await own.publish([Outgoing("x-sink", b"the end")])
+            while (await mesh.depth(["x-sink"]))["x-sink"].ready != 1:
+                pass

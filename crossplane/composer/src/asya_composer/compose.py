@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from asya_composer import actor_set, conditions, flavors, kinds
+from asya.api.rules_mesh import TERMINAL_ACTORS
+from asya_composer import actor_set, conditions, flavors, kinds, names
 from asya_composer.actor_set import ActorSet, full_key
+from asya_composer.collisions import refuse_shared_queue, rivals
 from asya_composer.composite import Claim, actor
 from asya_composer.kinds import Kind
 from asya_composer.model import Condition, Context, Manifest, Observed, Resource
 from asya_composer.moving import Old, leaving, still_needed
-from asya_composer.neighbours import Neighbour, crew_ready, refuse_double, transport_mixed
+from asya_composer.neighbours import (
+    Neighbour,
+    crew_ready,
+    namespaces_on,
+    refuse_double,
+    refuse_second_crew,
+    transport_mixed,
+)
 from asya_composer.objects import ACTOR, TRANSPORT, held
 from asya_composer.settings import Settings, TransportName
 
 CREW_LABEL = "asya.sh/crew"
-ACTORS, CREW = "actors", "crew"
+ACTORS, CREW, EVERYWHERE, EXCHANGE, RIVALS = "actors", "crew", "everywhere", "exchange", "rivals-"
 
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """Objects of the cluster that are asked for: one by `name`, or all with `labels` in `namespace`."""
+    """Objects that are asked for: one by `name`, or all with `labels` in `namespace`; without one, in all of them."""
 
     kind: Kind
     name: str | None = None
@@ -38,12 +47,18 @@ class Found:
         flavors: EnvironmentConfig by the flavor's name; one that does not exist is left out.
         neighbours: The actors of the namespace, this one among them.
         crew: The actors of the crew's namespace, where there is one.
+        everywhere: All actors of the cluster; known to the crew that serves them all.
+        rivals: Actors of namespaces in which one could share a queue with this one.
+        exchange: Identity of the object that makes the namespace's exchange on RabbitMQ, empty when there is none.
         old: ScaledObjects and Deployments of the namespace by the transport that is being left.
     """
 
     flavors: Mapping[str, Manifest] | None = None
     neighbours: Sequence[Neighbour] | None = None
     crew: Sequence[Neighbour] | None = None
+    everywhere: Sequence[Neighbour] | None = None
+    rivals: Sequence[Neighbour] = ()
+    exchange: str = ""
     old: Mapping[TransportName, Old] = field(default_factory=dict)
 
 
@@ -62,12 +77,26 @@ def wanted_transport(claim: Claim, settings: Settings) -> TransportName:
     return named if named in ("rabbitmq", "sqs", "pubsub") else settings.default_transport
 
 
+def serves_all(claim: Claim, settings: Settings) -> bool:
+    """Tell whether this is the crew of all namespaces, on the transport where it has to know them."""
+    on_rabbitmq = wanted_transport(claim, settings) == "rabbitmq"
+    return on_rabbitmq and claim.actor in TERMINAL_ACTORS and settings.crew_namespace == claim.namespace
+
+
 def requirements(claim: Claim, observed: Mapping[str, Manifest], settings: Settings) -> dict[str, Requirement]:
     """Return what must be known besides; the same for the same request, whatever has been answered."""
     found = {f"flavor-{name}": Requirement(kinds.ENVIRONMENT_CONFIG, name=name) for name in claim.flavors}
     found[ACTORS] = Requirement(kinds.ASYNC_ACTOR, namespace=claim.namespace)
     if settings.crew_namespace is not None:
         found[CREW] = Requirement(kinds.ASYNC_ACTOR, namespace=settings.crew_namespace)
+    if serves_all(claim, settings):
+        found[EVERYWHERE] = Requirement(kinds.ASYNC_ACTOR)
+    if settings.queue_names == "dash":
+        for namespace in sorted(rivals(claim)):
+            found[f"{RIVALS}{namespace}"] = Requirement(kinds.ASYNC_ACTOR, namespace=namespace)
+    if wanted_transport(claim, settings) == "rabbitmq":
+        namespace, name = names.exchange_object(claim.namespace, settings.crew_namespace)
+        found[EXCHANGE] = Requirement(kinds.RABBITMQ_EXCHANGE, name=name, namespace=namespace)
     for name in leaving(observed, wanted_transport(claim, settings)):
         labels = {TRANSPORT: name}
         found[f"leaving-{name}-scalers"] = Requirement(kinds.SCALED_OBJECT, labels=labels, namespace=claim.namespace)
@@ -83,12 +112,15 @@ def compose(
     Raises:
         CompositionError: The actor, a flavor or the platform's settings are wrong; nothing is to be changed then.
     """
+    refuse_second_crew(claim, settings.crew_namespace)
     resolved = _resolve(claim, found)
     if isinstance(resolved, Condition):
         kept = {key: held(key, "workload", manifest, resolved.message) for key, manifest in observed.items()}
         return Composition(kept, {"phase": "Creating", "message": resolved.message}, [resolved])
     if found.neighbours is not None:
         refuse_double(claim, found.neighbours)
+    created = (composite.get("metadata") or {}).get("creationTimestamp") or ""
+    refuse_shared_queue(claim, created, found.rivals)
     name = wanted_transport(claim, settings)
     context = Context(
         actor=actor(claim, resolved),
@@ -99,6 +131,8 @@ def compose(
         settings=settings,
         observed=actor_set.own_keys(observed, name),
         neighbours=sorted({each.actor for each in found.neighbours or ()}),
+        served=namespaces_on("rabbitmq", found.everywhere or (), settings.default_transport),
+        exchange=found.exchange,
     )
     now = actor_set.compose(context)
     resources = {full_key(each.key, name): each for each in now.resources}
@@ -160,16 +194,7 @@ def _leave(
 
 
 def _on(context: Context, name: TransportName, observed: Observed) -> Context:
-    return Context(
-        actor=context.actor,
-        composite=context.composite,
-        namespace=context.namespace,
-        transport=name,
-        labels=context.labels,
-        settings=context.settings,
-        observed=observed,
-        neighbours=context.neighbours,
-    )
+    return replace(context, transport=name, observed=observed)
 
 
 def _about_others(context: Context, found: Found) -> list[Condition]:

@@ -18,7 +18,18 @@ from asya.api.paths import path_text
 from asya.api.problems import findings
 from asya.api.rules_mesh import TERMINAL_ACTORS
 from asya_composer import conditions, flavors
-from asya_composer.compose import ACTORS, CREW, Composition, Found, Requirement, compose, requirements
+from asya_composer.compose import (
+    ACTORS,
+    CREW,
+    EVERYWHERE,
+    EXCHANGE,
+    RIVALS,
+    Composition,
+    Found,
+    Requirement,
+    compose,
+    requirements,
+)
 from asya_composer.composite import Claim, read
 from asya_composer.errors import CompositionError
 from asya_composer.model import Condition, Manifest
@@ -104,12 +115,25 @@ def _found(request: fnv1.RunFunctionRequest, claim: Claim, asked: Mapping[str, R
         flavors=configs,
         neighbours=_neighbours(answered[ACTORS].items, claim) if ACTORS in answered else None,
         crew=_neighbours(answered[CREW].items) if CREW in answered else None,
+        everywhere=_neighbours(answered[EVERYWHERE].items) if EVERYWHERE in answered else None,
+        rivals=[
+            rival
+            for name in asked
+            if name.startswith(RIVALS) and name in answered
+            for rival in _neighbours(answered[name].items)
+        ],
+        exchange=_exchange(answered[EXCHANGE].items) if EXCHANGE in answered else "",
         old=old,
     )
 
 
 def _plain(items: Iterable[fnv1.Resource]) -> list[Manifest]:
     return [plain(item.resource) for item in items]
+
+
+def _exchange(items: Iterable[fnv1.Resource]) -> str:
+    """Return what tells one object of that name from the next."""
+    return next((text(item.resource, "metadata", "uid") for item in items), "")
 
 
 def _neighbours(items: Iterable[fnv1.Resource], claim: Claim | None = None) -> list[Neighbour]:
@@ -123,6 +147,7 @@ def _neighbours(items: Iterable[fnv1.Resource], claim: Claim | None = None) -> l
             Neighbour(
                 object_name=name,
                 actor=actor,
+                namespace=text(item.resource, "metadata", "namespace"),
                 transport=next((each for each in TRANSPORTS if each == transport), None),
                 created=text(item.resource, "metadata", "creationTimestamp"),
                 ready=actor in TERMINAL_ACTORS and _is_ready(item.resource),
@@ -130,7 +155,7 @@ def _neighbours(items: Iterable[fnv1.Resource], claim: Claim | None = None) -> l
         )
     if claim is not None and all(each.object_name != claim.name for each in found):
         own = next((each for each in TRANSPORTS if each == claim.spec.get("transport")), None)
-        found.append(Neighbour(claim.name, claim.actor, own, "~"))
+        found.append(Neighbour(claim.name, claim.actor, claim.namespace, own, "~"))
     return found
 
 

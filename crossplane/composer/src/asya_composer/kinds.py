@@ -116,5 +116,5 @@ ENVIRONMENT_CONFIG = Kind(
 )
 ASYNC_ACTOR = Kind("asya.sh", "v1alpha1", "AsyncActor", "asyncactors", "asya")
 
-READ: tuple[Kind, ...] = (ENVIRONMENT_CONFIG, ASYNC_ACTOR, SCALED_OBJECT, DEPLOYMENT)
+READ: tuple[Kind, ...] = (ENVIRONMENT_CONFIG, ASYNC_ACTOR, SCALED_OBJECT, DEPLOYMENT, RABBITMQ_EXCHANGE)
 """Every kind that the function asks Crossplane to read for it."""

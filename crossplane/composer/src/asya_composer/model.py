@@ -72,6 +72,8 @@ class Context:
         settings: The platform's.
         observed: What exists.
         neighbours: Names of the namespace's actors, this one among them, in order.
+        served: For the crew: namespaces that have actors on this transport and no crew of their own.
+        exchange: What the object that makes the namespace's exchange on RabbitMQ is known by; empty when it is not.
     """
 
     actor: AsyncActor
@@ -82,6 +84,8 @@ class Context:
     settings: Settings
     observed: Observed
     neighbours: Sequence[str] = ()
+    served: Sequence[str] = ()
+    exchange: str = ""
 
 
 @dataclass(frozen=True, slots=True)

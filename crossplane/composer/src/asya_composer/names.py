@@ -14,6 +14,7 @@ LABEL_LENGTH = 63
 IAM_ROLE_LENGTH = 64
 SQS_LENGTH = 80
 GCP_ACCOUNT_LENGTH = 30
+EXCHANGE_OWNER = "x-sink"
 _HASH = 8
 
 
@@ -61,9 +62,16 @@ def dead_letters(context: Context) -> str:
     return _join(context, context.namespace, context.actor.name, "dlq")
 
 
-def exchange(context: Context) -> str:
-    """Name of the namespace's exchange."""
-    return _join(context, context.namespace)
+def exchange(context: Context, namespace: str | None = None) -> str:
+    """Name of a namespace's exchange; this one's when none is given."""
+    return _join(context, namespace or context.namespace)
+
+
+def exchange_object(namespace: str, crew_namespace: str | None) -> tuple[str, str]:
+    """Namespace and name of the object that makes a namespace's exchange on RabbitMQ; the crew's x-sink has it."""
+    elsewhere = crew_namespace not in (None, namespace)
+    end = f"-{namespace}" if elsewhere else ""
+    return crew_namespace or namespace, shorten(f"{EXCHANGE_OWNER}-rabbitmq-exchange{end}", LABEL_LENGTH)
 
 
 def iam_role(context: Context) -> str:

@@ -24,6 +24,7 @@ class Neighbour:
 
     object_name: str
     actor: str
+    namespace: str
     transport: TransportName | None = None
     created: str = ""
     ready: bool = False
@@ -40,6 +41,22 @@ def refuse_double(claim: Claim, neighbours: Iterable[Neighbour]) -> None:
     for other in same:
         if other.object_name != claim.name and (other.created, other.object_name) < (own, claim.name):
             raise CompositionError("spec.actor", f"{claim.actor!r} is already the actor of {other.object_name!r}")
+
+
+def refuse_second_crew(claim: Claim, crew_namespace: str | None) -> None:
+    """Let the crew of a platform with one for all be in its namespace only.
+
+    Raises:
+        CompositionError: This is another one; each message would end twice.
+    """
+    if claim.actor in TERMINAL_ACTORS and crew_namespace not in (None, claim.namespace):
+        sentence = f"the platform has one {claim.actor} for all, in namespace {crew_namespace}; delete this one"
+        raise CompositionError("spec.actor", sentence)
+
+
+def namespaces_on(transport: TransportName, neighbours: Iterable[Neighbour], default: TransportName) -> list[str]:
+    """Return the namespaces that have actors on `transport`."""
+    return sorted({each.namespace for each in neighbours if (each.transport or default) == transport})
 
 
 def transport_mixed(neighbours: Sequence[Neighbour], default: TransportName) -> Condition:
