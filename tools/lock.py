@@ -31,6 +31,11 @@ LOCKS = {
     "run": ("run",),
     "bench": ("bench",),
     "go": ("go",),
+    # One for each image, and what they are built with.
+    "build": ("build",),
+    "function": ("function",),
+    "sidecar": ("sidecar",),
+    "crew": ("crew",),
 }
 _DIGEST = "# made by `make lock` from inputs "
 _PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)")
@@ -118,7 +123,7 @@ def digest(name: str) -> str:
 
 
 def _of_distribution(editable: str) -> list[Requirement]:
-    match = re.fullmatch(r"-e \./([\w/]+)(?:\[([\w,]+)\])?", editable)
+    match = re.fullmatch(r"-e \./([\w/]+)(?:\[([\w,-]+)\])?", editable)
     if match is None or match[1] not in DISTRIBUTIONS:
         raise SystemExit(f"cannot read `{editable}`; expected `-e ./FOLDER` or `-e ./FOLDER[extra,...]`")
     project = tomllib.loads((ROOT / match[1] / "pyproject.toml").read_text())["project"]
