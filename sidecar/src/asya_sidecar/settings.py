@@ -307,7 +307,8 @@ class SidecarSettings:
         parse=_address,
         expected="host:port, or :port for all addresses",
         default=None,
-        doc="Where /healthz and /readyz are served; not at all when absent.",
+        doc="Where /healthz and /readyz are served, and /runtime/livez and /runtime/readyz for the runtime; not at all "
+        "when absent.",
     )
     metrics_address: tuple[str, int] | None = setting(
         "ASYA_METRICS_ADDR",

@@ -13,6 +13,7 @@ from asya_sidecar.loop import Loop
 from asya_sidecar.settings import SidecarSettings
 
 if TYPE_CHECKING:
+    from asya_sidecar.health import Runtime
     from asya_sidecar.metrics.recorder import Recorder
     from asya_sidecar.metrics.registries import WorkerRegistries
     from asya_sidecar.serve import Address, HttpServer, Route
@@ -101,14 +102,15 @@ class Watch:
         settings = self._settings
         pages: dict[Address, dict[str, Route]] = {}
         if settings.health_address is not None:
-            from asya_sidecar.health import probes  # noqa: PLC0415  only where probes are asked for
+            from asya_sidecar.health import probes, runtime_probes  # noqa: PLC0415  only where probes are asked for
 
-            pages[settings.health_address] = probes(
+            own = probes(
                 alive=lambda: [f"ended by {loop.failure!r}"] if loop.failure is not None else [],
                 ready=loop.problems,
                 awaited=awaited,
                 notices=lambda: loop.notices,
             )
+            pages[settings.health_address] = {**own, **runtime_probes(lambda: _runtime(loop))}
         if settings.metrics_address is not None and self.observer is not None:
             from asya_sidecar.metrics.page import Page  # noqa: PLC0415  only where it is counted
 
@@ -116,3 +118,11 @@ class Watch:
             page = Page(self._actor, where.namespace, where.transport, queue_names(where).queue, self.observer, loop)
             pages.setdefault(settings.metrics_address, {})["/metrics"] = page.route
         return pages
+
+
+def _runtime(loop: Loop) -> Runtime:
+    from asya_sidecar.health import Runtime  # noqa: PLC0415
+
+    link = loop.link
+    assert link is not None  # noqa: S101  pages are served once there is one
+    return Runtime(link.capacity, link.reason, link.silence)

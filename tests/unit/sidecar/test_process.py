@@ -117,6 +117,8 @@ async def test_probes_tell_what_is_missing_and_sigterm_ends_cleanly(tmp_path: Pa
             assert ready.json()["awaiting"] in ready.json()["problems"]
             assert (await client.get("/healthz")).status_code == 200
             assert (await client.get("/metrics")).status_code == 404
+            assert (await client.get("/runtime/readyz")).json()["problems"] == ["no runtime has connected"]
+            assert (await client.get("/runtime/livez")).status_code == 200, "what has not begun is not dead"
 
             await transport.declare([QueueSpec("a")])
             runtime = await asyncio.create_subprocess_exec(
@@ -127,6 +129,8 @@ async def test_probes_tell_what_is_missing_and_sigterm_ends_cleanly(tmp_path: Pa
             )
             while (await client.get("/readyz")).status_code != 200:
                 await asyncio.sleep(0.02)
+            for probe in ("readyz", "livez"):
+                assert (await client.get(f"/runtime/{probe}")).status_code == 200
     process.send_signal(signal.SIGTERM)
     async with asyncio.timeout(20):
         _, stderr = await process.communicate()

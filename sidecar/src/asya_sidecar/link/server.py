@@ -67,6 +67,8 @@ class RuntimeLink:
         self._on_capacity, self._on_drain, self._on_supervisor = on_capacity, on_drain, on_supervisor
         self._workers: list[WorkerConnection] = []
         self._supervisors: list[WorkerConnection] = []
+        self._heard_before: float | None = None
+        """When a supervisor that has left was last heard."""
         self._waiting: deque[Call] = deque()
         self._server: asyncio.Server | None = None
         self._sweep: asyncio.TimerHandle | None = None
@@ -123,6 +125,12 @@ class RuntimeLink:
         for supervisor in self._supervisors:
             supervisor.send(frames.frame(frames.DONE))
 
+    @property
+    def silence(self) -> float | None:
+        """For how many seconds the runtime's supervisor was not heard; None before one has come."""
+        heard = max((supervisor.last_heard for supervisor in self._supervisors), default=self._heard_before)
+        return None if heard is None else self._loop.time() - heard
+
     def call(self, meta: bytes, payload: Buffer, limit: float, listener: Listener, left: float | None = None) -> Call:
         """Have the handler called as soon as a worker has room.
 
@@ -161,6 +169,7 @@ class RuntimeLink:
         """Put back what had not begun, first in line."""
         if connection in self._supervisors:
             self._supervisors.remove(connection)
+            self._heard_before = connection.last_heard
         self._waiting.extendleft(reversed(unstarted))
         if connection in self._workers:
             self._workers.remove(connection)

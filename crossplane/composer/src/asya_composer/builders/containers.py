@@ -13,6 +13,12 @@ from asya_composer.model import Context, Manifest, PodAccess
 SIDECAR, HANDLER = "asya-sidecar", "asya-runtime"
 SOCKETS, RUNTIME, STATE = "asya-sockets", "asya-runtime", "asya-state"
 PORT_NAME = "asya-metrics"
+_RUNTIME_READY, _RUNTIME_LIVE = "/runtime/readyz", "/runtime/livez"
+"""The runtime serves no HTTP; the sidecar, which is in the same pod, answers for it."""
+_START = {"periodSeconds": 2, "failureThreshold": 1800}
+"""An hour in which a handler may be imported, with its models."""
+_LIVE = {"periodSeconds": 10, "failureThreshold": 3}
+_READY = {"periodSeconds": 5, "failureThreshold": 2}
 
 
 def sidecar(context: Context, access: PodAccess) -> Manifest:
@@ -41,6 +47,7 @@ def sidecar(context: Context, access: PodAccess) -> Manifest:
 def handler(context: Context) -> Manifest:
     """Return the container with people's code; only its command is ours."""
     spec, settings = context.actor.spec, context.settings
+    port = settings.sidecar.port
     given = bool(spec.resources.limits or spec.resources.requests or spec.resources.claims)
     found: Manifest = {
         "name": HANDLER,
@@ -51,9 +58,9 @@ def handler(context: Context) -> Manifest:
         "env": environment.handler(context),
         "envFrom": each(spec.env_from),
         "ports": each(spec.ports),
-        "startupProbe": spec.probes.startup,
-        "livenessProbe": spec.probes.liveness,
-        "readinessProbe": spec.probes.readiness or {**_http("/readyz", settings.sidecar.port), "periodSeconds": 5},
+        "startupProbe": spec.probes.startup or {**_http(_RUNTIME_READY, port), **_START},
+        "livenessProbe": spec.probes.liveness or {**_http(_RUNTIME_LIVE, port), **_LIVE},
+        "readinessProbe": spec.probes.readiness or {**_http(_RUNTIME_READY, port), **_READY},
         "resources": resources(spec.resources if given else settings.pods.resources),
         "securityContext": spec.security_context or settings.pods.security_context,
         "volumeMounts": [_sockets(context), {**_runtime(context), "readOnly": True}, *each(spec.volume_mounts)],
