@@ -52,6 +52,8 @@ metadata:
   labels:
     app.kubernetes.io/part-of: asya
     app.kubernetes.io/component: crew
+    # Nobody else may be called x-sink or x-sump.
+    asya.sh/crew: "true"
 spec: {{- toYaml $spec | nindent 2 }}
 {{- end -}}
 
