@@ -52,6 +52,7 @@ check: setup ## Lint, types, layers, locks, docs, generated pages: everything wi
 	$(PY) tools/xrd.py --check
 	$(PY) tools/dashboards.py --check
 	$(PY) tools/charts.py --check
+	$(PY) tools/delay_ladder.py --check
 	$(PY) tools/check_docs.py
 
 .PHONY: bench
@@ -101,6 +102,7 @@ docs: setup ## Write the reference pages again from the code
 generate: setup ## Write the definitions in xrds/ again from the models, and the charts' copies of them
 	@$(PY) tools/xrd.py
 	@$(PY) tools/charts.py
+	@$(PY) tools/delay_ladder.py
 
 .PHONY: clean
 clean: ## Remove environments, caches and everything that was built
