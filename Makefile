@@ -53,6 +53,7 @@ check: setup ## Lint, types, layers, locks, docs, generated pages: everything wi
 	$(PY) tools/dashboards.py --check
 	$(PY) tools/charts.py --check
 	$(PY) tools/delay_ladder.py --check
+	$(PY) tools/packages.py --check
 	$(PY) tools/check_docs.py
 
 .PHONY: bench
@@ -78,6 +79,14 @@ charts: chart-deps ## Lint the charts with ct and test what they render, with He
 	$(PY) tools/charts_lint.py
 	$(PY) -m pytest tests/charts -n $(JOBS) --dist loadgroup $(ARGS)
 
+.PHONY: packages
+packages: setup ## Build Crossplane's packages in build/packages; ARCHITECTURES=amd64,arm64 BASE=image choose the image
+	@$(PY) tools/packages.py $(if $(ARCHITECTURES),--architectures $(ARCHITECTURES)) $(if $(BASE),--base $(BASE))
+
+.PHONY: images
+images: setup ## Build the images in build/images with Docker or buildah; IMAGES="names" BASE=image choose
+	@$(PY) tools/images.py $(IMAGES) $(if $(BASE),--base $(BASE))
+
 .PHONY: golden
 golden: setup ## Write the golden files anew from what is rendered now; look at the diff
 	ASYA_WRITE_GOLDEN=1 $(PY) -m pytest tests/charts/test_golden.py tests/compose/test_golden.py tests/compose/test_input.py $(ARGS)
@@ -99,10 +108,11 @@ docs: setup ## Write the reference pages again from the code
 	@$(PY) tools/charts.py
 
 .PHONY: generate
-generate: setup ## Write the definitions in xrds/ again from the models, and the charts' copies of them
+generate: setup ## Write again what is made from models and lists: definitions, the charts' copies, packages
 	@$(PY) tools/xrd.py
 	@$(PY) tools/charts.py
 	@$(PY) tools/delay_ladder.py
+	@$(PY) tools/packages.py --write
 
 .PHONY: clean
 clean: ## Remove environments, caches and everything that was built
