@@ -14,7 +14,7 @@ from asya_composer.builders.injection import injection
 from asya_composer.builders.scaled_object import scaled_object
 from asya_composer.builders.service_account import KEY as SERVICE_ACCOUNT_KEY
 from asya_composer.builders.service_account import service_account
-from asya_composer.model import Context, Manifest, Observed, Part, QueueStatus, Resource, Waiting
+from asya_composer.model import Context, Observed, Part, QueueStatus, Resource, Seen, Waiting
 from asya_composer.objects import held
 from asya_composer.settings import TransportName
 from asya_composer.transports import transport
@@ -42,7 +42,7 @@ class ActorSet:
     waiting: list[Waiting]
 
 
-def own_keys(observed: Mapping[str, Manifest], name: TransportName) -> Observed:
+def own_keys(observed: Mapping[str, Seen], name: TransportName) -> Observed:
     """Return what is observed of one transport, by its own keys, and what is shared."""
     prefix = f"{name}-"
     own = {key.removeprefix(prefix): value for key, value in observed.items() if key.startswith(prefix)}

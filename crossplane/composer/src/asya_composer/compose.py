@@ -12,7 +12,7 @@ from asya_composer.actor_set import ActorSet, full_key
 from asya_composer.collisions import refuse_shared_queue, rivals
 from asya_composer.composite import Claim, actor
 from asya_composer.kinds import Kind
-from asya_composer.model import Condition, Context, Manifest, Observed, Resource
+from asya_composer.model import Condition, Context, Manifest, Observed, Resource, Seen
 from asya_composer.moving import Old, leaving, still_needed
 from asya_composer.neighbours import (
     Neighbour,
@@ -53,7 +53,7 @@ class Found:
         old: ScaledObjects and Deployments of the namespace by the transport that is being left.
     """
 
-    flavors: Mapping[str, Manifest] | None = None
+    flavors: Mapping[str, Seen] | None = None
     neighbours: Sequence[Neighbour] | None = None
     crew: Sequence[Neighbour] | None = None
     everywhere: Sequence[Neighbour] | None = None
@@ -83,7 +83,7 @@ def serves_all(claim: Claim, settings: Settings) -> bool:
     return on_rabbitmq and claim.actor in TERMINAL_ACTORS and settings.crew_namespace == claim.namespace
 
 
-def requirements(claim: Claim, observed: Mapping[str, Manifest], settings: Settings) -> dict[str, Requirement]:
+def requirements(claim: Claim, observed: Mapping[str, Seen], settings: Settings) -> dict[str, Requirement]:
     """Return what must be known besides; the same for the same request, whatever has been answered."""
     found = {f"flavor-{name}": Requirement(kinds.ENVIRONMENT_CONFIG, name=name) for name in claim.flavors}
     found[ACTORS] = Requirement(kinds.ASYNC_ACTOR, namespace=claim.namespace)
@@ -105,7 +105,7 @@ def requirements(claim: Claim, observed: Mapping[str, Manifest], settings: Setti
 
 
 def compose(
-    claim: Claim, composite: Manifest, observed: Mapping[str, Manifest], settings: Settings, found: Found
+    claim: Claim, composite: Manifest, observed: Mapping[str, Seen], settings: Settings, found: Found
 ) -> Composition:
     """Return everything of an actor.
 
@@ -178,7 +178,7 @@ def _labels(claim: Claim) -> dict[str, str]:
 
 
 def _leave(
-    context: Context, observed: Mapping[str, Manifest], found: Found, resources: dict[str, Resource]
+    context: Context, observed: Mapping[str, Seen], found: Found, resources: dict[str, Resource]
 ) -> list[Condition]:
     """Keep what is still needed on transports that the actor leaves; add it to `resources`."""
     for name in leaving(observed, context.transport):

@@ -32,11 +32,11 @@ from asya_composer.compose import (
 )
 from asya_composer.composite import Claim, read
 from asya_composer.errors import CompositionError
-from asya_composer.model import Condition, Manifest
+from asya_composer.model import Condition, Manifest, Seen
 from asya_composer.moving import Old
 from asya_composer.neighbours import Neighbour
 from asya_composer.settings import TRANSPORTS, Settings
-from asya_composer.structs import inner, plain, text, to_struct
+from asya_composer.structs import View, fill, plain, text
 
 log = logging.getLogger("asya.composer")
 
@@ -57,7 +57,7 @@ def run(request: fnv1.RunFunctionRequest) -> fnv1.RunFunctionResponse:
     """Answer a request. What cannot be composed is a fatal result, upon which Crossplane changes nothing."""
     answer = response.to(request)
     composite = plain(request.observed.composite.resource)
-    observed = {key: plain(value.resource) for key, value in request.observed.resources.items()}
+    observed = {key: View(value.resource) for key, value in request.observed.resources.items()}
     try:
         settings = _settings(request.input.SerializeToString(deterministic=True))
         claim = read(composite)
@@ -110,7 +110,7 @@ def _found(request: fnv1.RunFunctionRequest, claim: Claim, asked: Mapping[str, R
     for name in TRANSPORTS:
         scalers, workloads = f"leaving-{name}-scalers", f"leaving-{name}-workloads"
         if scalers in answered and workloads in answered:
-            old[name] = Old(_plain(answered[scalers].items), _plain(answered[workloads].items))
+            old[name] = Old(_views(answered[scalers].items), _views(answered[workloads].items))
     return Found(
         flavors=configs,
         neighbours=_neighbours(answered[ACTORS].items, claim) if ACTORS in answered else None,
@@ -127,8 +127,8 @@ def _found(request: fnv1.RunFunctionRequest, claim: Claim, asked: Mapping[str, R
     )
 
 
-def _plain(items: Iterable[fnv1.Resource]) -> list[Manifest]:
-    return [plain(item.resource) for item in items]
+def _views(items: Iterable[fnv1.Resource]) -> list[Seen]:
+    return [View(item.resource) for item in items]
 
 
 def _exchange(items: Iterable[fnv1.Resource]) -> str:
@@ -137,25 +137,31 @@ def _exchange(items: Iterable[fnv1.Resource]) -> str:
 
 
 def _neighbours(items: Iterable[fnv1.Resource], claim: Claim | None = None) -> list[Neighbour]:
-    """Read only what is needed: there may be a thousand. `claim` stands for itself as it is now."""
+    """Read only what is needed: there may be thousands.
+
+    `claim` is whose neighbours they are: it stands for itself as it is now, and only of its equals the age matters.
+    """
     found = []
+    own, here = (None, None) if claim is None else (claim.actor, claim.namespace)
     for item in items:
-        name = text(item.resource, "metadata", "name")
-        of_spec = inner(item.resource, "spec")
-        transport, actor = text(of_spec, "transport"), text(of_spec, "actor") or name
+        fields = item.resource.fields
+        metadata, spec = fields["metadata"].struct_value.fields, fields["spec"].struct_value.fields
+        name = metadata["name"].string_value
+        actor = (spec["actor"].string_value or name) if "actor" in spec else name
+        transport = spec["transport"].string_value if "transport" in spec else ""
         found.append(
             Neighbour(
-                object_name=name,
-                actor=actor,
-                namespace=text(item.resource, "metadata", "namespace"),
-                transport=next((each for each in TRANSPORTS if each == transport), None),
-                created=text(item.resource, "metadata", "creationTimestamp"),
-                ready=actor in TERMINAL_ACTORS and _is_ready(item.resource),
+                name,
+                actor,
+                here or metadata["namespace"].string_value,
+                transport if transport in TRANSPORTS else None,
+                metadata["creationTimestamp"].string_value if own is None or actor == own else "",
+                actor in TERMINAL_ACTORS and _is_ready(item.resource),
             )
         )
-    if claim is not None and all(each.object_name != claim.name for each in found):
-        own = next((each for each in TRANSPORTS if each == claim.spec.get("transport")), None)
-        found.append(Neighbour(claim.name, claim.actor, claim.namespace, own, "~"))
+    if claim is not None and claim.name not in {each.object_name for each in found}:
+        wanted = next((each for each in TRANSPORTS if each == claim.spec.get("transport")), None)
+        found.append(Neighbour(claim.name, claim.actor, claim.namespace, wanted, "~"))
     return found
 
 
@@ -167,7 +173,8 @@ def _is_ready(struct: struct_pb2.Struct) -> bool:
 def _write(answer: fnv1.RunFunctionResponse, composition: Composition) -> None:
     for key, wanted in composition.resources.items():
         entry = answer.desired.resources[key]
-        entry.resource.CopyFrom(to_struct(wanted.manifest))
+        entry.Clear()
+        fill(entry.resource, wanted.manifest)
         entry.ready = fnv1.READY_TRUE if wanted.ready else fnv1.READY_FALSE
     answer.desired.composite.resource.update({"status": composition.status})
     _tell(answer, composition.conditions)

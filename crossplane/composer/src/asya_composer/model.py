@@ -15,6 +15,9 @@ from asya_composer.settings import Settings, TransportName
 Manifest = dict[str, Any]
 """A Kubernetes object as it is written in YAML."""
 
+Seen = Mapping[str, Any]
+"""A Kubernetes object as the cluster has it."""
+
 Part = Literal["queue", "identity", "autoscaler", "workload"]
 """What of an actor a resource belongs to; each part has a condition."""
 
@@ -38,9 +41,9 @@ class Condition:
 class Observed:
     """What of the actor's resources is in the cluster, by key (for a transport: its own keys and the shared ones)."""
 
-    resources: Mapping[str, Manifest] = field(default_factory=dict)
+    resources: Mapping[str, Seen] = field(default_factory=dict)
 
-    def get(self, key: str) -> Manifest | None:
+    def get(self, key: str) -> Seen | None:
         """Return the object as the cluster has it, None when it is not there."""
         return self.resources.get(key)
 

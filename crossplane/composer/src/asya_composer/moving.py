@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from asya_composer.model import Manifest, Observed
+from asya_composer.model import Observed, Seen
 from asya_composer.neighbours import Neighbour
 from asya_composer.settings import TRANSPORTS, TransportName
 
@@ -14,11 +14,11 @@ from asya_composer.settings import TRANSPORTS, TransportName
 class Old:
     """What of the namespace runs on a transport that is being left."""
 
-    scalers: Sequence[Manifest]
-    workloads: Sequence[Manifest]
+    scalers: Sequence[Seen]
+    workloads: Sequence[Seen]
 
 
-def leaving(observed: Mapping[str, Manifest], wanted: TransportName) -> list[TransportName]:
+def leaving(observed: Mapping[str, Seen], wanted: TransportName) -> list[TransportName]:
     """Return the transports that the actor still has something on, and shall not be on."""
     return [name for name in TRANSPORTS if name != wanted and any(key.startswith(f"{name}-") for key in observed)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from asya.api.rules_mesh import TERMINAL_ACTORS
 from asya_composer.composite import Claim
@@ -15,9 +15,8 @@ from asya_composer.settings import TransportName
 CREW_READY, TRANSPORT_MIXED = "CrewReady", "TransportMixed"
 
 
-@dataclass(frozen=True, slots=True)
-class Neighbour:
-    """An AsyncActor as far as others must know it.
+class Neighbour(NamedTuple):
+    """An AsyncActor as far as others must know it; there may be thousands.
 
     `transport` is None where it leaves that to the platform; `ready` counts for the crew only.
     """
@@ -36,7 +35,8 @@ def refuse_double(claim: Claim, neighbours: Iterable[Neighbour]) -> None:
     Raises:
         CompositionError: Another object had the name first.
     """
-    same = [each for each in neighbours if each.actor == claim.actor]
+    actor = claim.actor
+    same = [each for each in neighbours if each.actor == actor]
     own = next((each.created for each in same if each.object_name == claim.name), "~")
     for other in same:
         if other.object_name != claim.name and (other.created, other.object_name) < (own, claim.name):

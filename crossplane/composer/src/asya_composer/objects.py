@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asya_composer.kinds import Kind
-from asya_composer.model import Context, Manifest, Observed, Part, Resource
+from asya_composer.model import Context, Manifest, Observed, Part, Resource, Seen
 
 ACTOR, TRANSPORT = "asya.sh/actor", "asya.sh/transport"
 _PASSING = ("Creating", "Deleting", "")
@@ -68,7 +68,7 @@ def _called(manifest: Manifest) -> str:
     return f"{manifest['kind']} {manifest['metadata']['name']}"
 
 
-def held(key: str, part: Part, observed: Manifest, why: str) -> Resource:
+def held(key: str, part: Part, observed: Seen, why: str) -> Resource:
     """Return what exists as it is, so that it stays while something else is waited for."""
     metadata = {name: value for name, value in observed["metadata"].items() if name in _KEPT}
     spec = observed.get("spec")

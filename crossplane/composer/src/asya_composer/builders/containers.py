@@ -17,7 +17,7 @@ _RUNTIME_READY, _RUNTIME_LIVE = "/runtime/readyz", "/runtime/livez"
 """The runtime serves no HTTP; the sidecar, which is in the same pod, answers for it."""
 _START = {"periodSeconds": 2, "failureThreshold": 1800}
 """An hour in which a handler may be imported, with its models."""
-_LIVE = {"periodSeconds": 10, "failureThreshold": 3}
+_LIVE = {"periodSeconds": 10, "failureThreshold": 6}
 _READY = {"periodSeconds": 5, "failureThreshold": 2}
 
 
