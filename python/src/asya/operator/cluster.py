@@ -1,0 +1,189 @@
+"""The API server, as far as the operator needs it: lists, server-side apply, events. Blocking."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlencode
+
+from kubernetes.client import ApiClient, ApiException
+from kubernetes.config import ConfigException, load_incluster_config, load_kube_config
+from urllib3.exceptions import HTTPError
+
+from asya.errors import AsyaError
+from asya.operator.events import Event
+from asya.operator.identity import FIELD_MANAGER, Manifest
+
+ANSWER_SECONDS = 30.0
+PAGE = 500
+ACTORS = "/apis/asya.sh/v1alpha1"
+_PATHS = {"AsyncActor": (ACTORS, "asyncactors"), "ConfigMap": ("/api/v1", "configmaps")}
+
+
+class ClusterError(AsyaError):
+    """The API server did not do what it was asked to; the text is its own."""
+
+    code = "cluster"
+
+
+class ConflictError(ClusterError):
+    """Somebody else has set a field to another value; they keep it."""
+
+    code = "cluster-conflict"
+
+
+class LeavingError(ClusterError):
+    """The namespace is being deleted, or is gone."""
+
+    code = "cluster-leaving"
+
+
+def connect() -> Cluster:
+    """Return the cluster this process runs in, else the one of the user's kubeconfig.
+
+    Raises:
+        ClusterError: There is neither.
+    """
+    try:
+        load_incluster_config()  # type: ignore[no-untyped-call]  # the library has no types
+    except ConfigException:
+        try:
+            load_kube_config()  # type: ignore[no-untyped-call]  # the library has no types
+        except ConfigException as error:
+            raise ClusterError(f"neither in a cluster nor with a kubeconfig: {error}") from error
+    return Cluster(ApiClient())
+
+
+class Cluster:
+    """One API server. Methods may be called from several threads."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+
+    def actors(self, namespace: str | None = None) -> list[Manifest] | None:
+        """Return all actors, or a namespace's; None while their kind is not served.
+
+        Raises:
+            ClusterError: They cannot be had.
+        """
+        where = f"{ACTORS}/namespaces/{namespace}/asyncactors" if namespace else f"{ACTORS}/asyncactors"
+        try:
+            return [{"apiVersion": "asya.sh/v1alpha1", "kind": "AsyncActor", **each} for each in self._list(where)]
+        except ApiException as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise _explained(error) from error
+        except HTTPError as error:
+            raise ClusterError(str(error)) from error
+
+    def config_map(self, namespace: str, name: str) -> Manifest | None:
+        """Return a ConfigMap, or None.
+
+        Raises:
+            ClusterError: It cannot be had.
+        """
+        try:
+            found: Manifest = self._ask("GET", f"/api/v1/namespaces/{namespace}/configmaps/{name}")
+        except ApiException as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise _explained(error) from error
+        except HTTPError as error:
+            raise ClusterError(str(error)) from error
+        return found
+
+    def config_maps(self, namespace: str, labels: Mapping[str, str]) -> list[Manifest]:
+        """Return the ConfigMaps of a namespace that have these labels.
+
+        Raises:
+            ClusterError: They cannot be had.
+        """
+        selector = ",".join(f"{key}={value}" for key, value in labels.items())
+        try:
+            return list(self._list(f"/api/v1/namespaces/{namespace}/configmaps", labelSelector=selector))
+        except (ApiException, HTTPError) as error:
+            raise _explained(error) from error
+
+    def apply(self, manifest: Mapping[str, Any]) -> Manifest:
+        """Make the object's fields so, as the operator's own; return the object. Other fields are other people's.
+
+        Raises:
+            ConflictError: Somebody else has set one of the fields to another value.
+            LeavingError: The namespace is being deleted.
+            ClusterError: It is refused.
+        """
+        prefix, plural = _PATHS[manifest["kind"]]
+        metadata = manifest["metadata"]
+        path = f"{prefix}/namespaces/{metadata['namespace']}/{plural}/{metadata['name']}"
+        query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict"}
+        try:
+            applied: Manifest = self._ask(
+                "PATCH", path, manifest, content_type="application/apply-patch+yaml", query=query
+            )
+        except (ApiException, HTTPError) as error:
+            raise _explained(error) from error
+        return applied
+
+    def tell(self, event: Event) -> None:
+        """Post an event.
+
+        Raises:
+            ClusterError: It is refused.
+        """
+        path = f"/api/v1/namespaces/{event.regarding.namespace}/events"
+        try:
+            self._ask("POST", path, event.manifest(datetime.now(UTC)))
+        except (ApiException, HTTPError) as error:
+            raise _explained(error) from error
+
+    def _list(self, path: str, **query: str) -> Iterator[Manifest]:
+        more = ""
+        while True:
+            page = self._ask("GET", path, query={**query, "limit": str(PAGE), **({"continue": more} if more else {})})
+            yield from page["items"]
+            more = page["metadata"].get("continue", "")
+            if not more:
+                return
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        content_type: str = "application/json",
+        query: Mapping[str, str] | None = None,
+    ) -> Any:  # noqa: ANN401  JSON
+        parameters = self._client.param_serialize(
+            method=method,
+            resource_path=f"{path}?{urlencode(query)}" if query else path,
+            header_params={"Accept": "application/json", "Content-Type": content_type},
+            # As bytes: the library takes a dictionary for a patch of its own kinds.
+            body=None if body is None else json.dumps(body),
+            auth_settings=["BearerToken"],
+        )
+        answer = self._client.call_api(*parameters, _request_timeout=ANSWER_SECONDS)
+        content = answer.read()  # type: ignore[no-untyped-call]  # the library has no types
+        if not 200 <= answer.status < 300:
+            error = ApiException(status=answer.status, reason=answer.reason)
+            error.body = content
+            raise error
+        return json.loads(content)
+
+
+def _explained(error: Exception) -> ClusterError:
+    try:
+        status = json.loads(getattr(error, "body", None) or "")
+    except ValueError:
+        return ClusterError(str(error))
+    causes = (status.get("details") or {}).get("causes") or ()
+    message = status.get("message", str(error))
+    if status.get("reason") == "Conflict":
+        return ConflictError(message)
+    gone = status.get("reason") == "NotFound" and (status.get("details") or {}).get("kind") == "namespaces"
+    if gone or any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
+        return LeavingError(message)
+    return ClusterError(message)

@@ -1,0 +1,73 @@
+"""Start the operator: settings, the two clients, the framework."""
+
+from __future__ import annotations
+
+import sys
+
+import kopf
+
+from asya.errors import AsyaError
+from asya.operator.broker import Broker
+from asya.operator.cluster import connect
+from asya.operator.handlers import Worker, register
+from asya.operator.rounds import Rounds
+from asya.operator.settings import OperatorSettings, read_settings
+
+CERTIFICATE_SECONDS = 10.0
+"""How often the certificate's files are looked at: it is renewed while the operator runs."""
+
+
+def run(settings: OperatorSettings) -> None:
+    """Serve until a signal.
+
+    Raises:
+        AsyaError: It cannot start.
+    """
+    cluster = connect()
+    url = settings.orphans.management_url
+    rounds = Rounds(
+        cluster,
+        platform=settings.namespace,
+        crew_config_map=settings.crew_config_map,
+        crew_namespace=settings.crew_namespace,
+        broker=Broker(url, settings.orphans.vhost) if url else None,
+    )
+    registry, framework = kopf.OperatorRegistry(), kopf.OperatorSettings()
+    framework.posting.enabled = False
+    framework.watching.server_timeout = 300
+    framework.watching.client_timeout = 360
+    if settings.webhook.address is not None:
+        host, port = settings.webhook.address
+        framework.admission.server = kopf.WebhookServer(
+            addr=host,
+            port=port,
+            certfile=str(settings.webhook.certificate),
+            pkeyfile=str(settings.webhook.key),
+            file_check_interval=CERTIFICATE_SECONDS,
+        )
+    worker = Worker(rounds, resync_seconds=settings.resync_seconds)
+    register(registry, worker, cluster, webhook=settings.webhook.address is not None)
+    host, port = settings.health_address
+    kopf.run(
+        registry=registry,
+        settings=framework,
+        clusterwide=True,
+        standalone=True,
+        liveness_endpoint=f"http://{host}:{port}/healthz",
+    )
+
+
+def main() -> int:
+    """Run the operator; return its exit code."""
+    try:
+        settings = read_settings()
+        kopf.configure(
+            debug=settings.log_level == "debug",
+            quiet=settings.log_level in {"warning", "error"},
+            log_format=kopf.LogFormat.JSON,
+        )
+        run(settings)
+    except AsyaError as error:
+        sys.stderr.write(f"asya-operator: {error}\n")
+        return 1
+    return 0

@@ -1,0 +1,159 @@
+"""One round: look at all actors, work out what should be, apply what differs from the last round, tell people."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from asya.api.registry import NAME, Registry, read_registry
+from asya.errors import AsyaError, ManifestError
+from asya.operator import crew, orphans, registry
+from asya.operator.cluster import ClusterError, ConflictError, LeavingError
+from asya.operator.events import Event, Regarding
+from asya.operator.identity import Manifest, actor_name
+
+log = logging.getLogger("asya.operator")
+
+
+class Cluster(Protocol):
+    """What a round needs of the API server; see `asya.operator.cluster.Cluster`."""
+
+    def actors(self, namespace: str | None = None) -> list[Manifest] | None:
+        """Return all actors."""
+
+    def config_map(self, namespace: str, name: str) -> Manifest | None:
+        """Return a ConfigMap."""
+
+    def apply(self, manifest: Mapping[str, Any]) -> Manifest:
+        """Apply an object."""
+
+    def tell(self, event: Event) -> None:
+        """Post an event."""
+
+
+class Broker(Protocol):
+    """What a round needs of RabbitMQ; see `asya.operator.broker.Broker`."""
+
+    def queues(self) -> list[orphans.Queue]:
+        """Return all queues."""
+
+    def remove(self, queue: str) -> None:
+        """Remove a queue."""
+
+
+class Rounds:
+    """Rounds of one operator. They are called one after the other."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        platform: str,
+        crew_config_map: str | None = None,
+        crew_namespace: str | None = None,
+        broker: Broker | None = None,
+    ) -> None:
+        self._cluster, self._broker = cluster, broker
+        self._platform, self._crew, self._crew_namespace = platform, crew_config_map, crew_namespace
+        self._applied: dict[tuple[str, str, str], str] = {}
+        self._told: set[tuple[Regarding, str, str]] = set()
+        self._empty_queues: list[str] = []
+
+    def look(self, *, thoroughly: bool = False) -> None:
+        """Do one round. `thoroughly` applies what is unchanged, too, so that what others changed is seen.
+
+        Raises:
+            ClusterError: The API server does not tell what there is. What it refuses is told as an event.
+        """
+        actors = self._cluster.actors()
+        if actors is None:
+            log.info("the kind AsyncActor is not served yet")
+            return
+        if thoroughly:
+            self._applied.clear()
+        before = registry.namespaces(self._registry())
+        manifests, events = registry.registries(actors, platform=self._platform, emptied=before)
+        members, more = self._wanted_crew(actors)
+        for manifest in [*members, *manifests]:
+            more += self._apply(manifest)
+        self._tell([*events, *more])
+
+    def sweep(self) -> list[str]:
+        """Remove queues of deleted actors that were empty in the sweep before, too; return their names.
+
+        Raises:
+            AsyaError: The API server or the broker does not answer.
+        """
+        if self._broker is None:
+            return []
+        queues = self._broker.queues()
+        # Asked after the queues: an actor that is made meanwhile keeps its queue.
+        actors = self._cluster.actors()
+        if actors is None:
+            # Without its kind nobody can tell which actors there were.
+            self._empty_queues = []
+            return []
+        known = {(actor["metadata"]["namespace"], actor_name(actor)) for actor in actors}
+        gone = orphans.orphans(queues, known, self._empty_queues)
+        for name in gone:
+            self._broker.remove(name)
+            log.info("removed the empty queue %s: its actor is gone", name)
+        self._empty_queues = orphans.candidates(queues, known)
+        return gone
+
+    def _registry(self) -> Registry:
+        found = self._cluster.config_map(self._platform, NAME)
+        try:
+            return Registry() if found is None else read_registry(found)
+        except ManifestError as error:
+            log.warning("the registry is written anew: %s", error)
+            return Registry()
+
+    def _wanted_crew(self, actors: Iterable[Mapping[str, Any]]) -> tuple[list[Manifest], list[Event]]:
+        if self._crew is None:
+            return [], []
+        regarding = Regarding("v1", "ConfigMap", self._platform, self._crew)
+        config_map = self._cluster.config_map(self._platform, self._crew)
+        if config_map is None:
+            text = f"There is no ConfigMap {self._crew}, so no crew is applied. Install chart asya-crew."
+            return [], [Event(regarding, "CrewMissing", text)]
+        try:
+            members = crew.read(config_map)
+        except ManifestError as error:
+            return [], [Event(regarding, "CrewUnreadable", f"No crew is applied: {error}")]
+        return crew.wanted(members, actors, self._crew_namespace)
+
+    def _apply(self, manifest: Manifest) -> list[Event]:
+        about = Regarding.of(manifest)
+        key, content = (about.kind, about.namespace, about.name), json.dumps(manifest, sort_keys=True)
+        if self._applied.get(key) == content:
+            return []
+        try:
+            applied = self._cluster.apply(manifest)
+        except LeavingError:
+            return []
+        except ConflictError as error:
+            return [Event(about, "FieldsOfSomebodyElse", f"{about.kind} {about.name} is not updated: {error}")]
+        except ClusterError as error:
+            return [Event(about, "NotApplied", f"{about.kind} {about.name} could not be applied: {error}")]
+        self._applied[key] = content
+        is_new = applied["metadata"].get("generation") == 1 and not applied.get("status")
+        if about.kind == crew.KIND and is_new:
+            text = f"{about.name} belongs to the platform's crew; it was applied because this namespace has actors."
+            return [Event(Regarding.of(applied), "CrewApplied", text, kind="Normal")]
+        return []
+
+    def _tell(self, events: Iterable[Event]) -> None:
+        """Post what was not so in the round before: nothing is repeated while it lasts."""
+        now = {(event.regarding, event.reason, event.message): event for event in events}
+        for key, event in now.items():
+            if key in self._told:
+                continue
+            log.log(logging.WARNING if event.kind == "Warning" else logging.INFO, "%s: %s", event.reason, event.message)
+            try:
+                self._cluster.tell(event)
+            except AsyaError as error:
+                log.warning("the event could not be posted: %s", error)
+        self._told = set(now)
