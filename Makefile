@@ -91,6 +91,12 @@ images: setup ## Build the images in build/images with Docker or buildah; IMAGES
 golden: setup ## Write the golden files anew from what is rendered now; look at the diff
 	ASYA_WRITE_GOLDEN=1 $(PY) -m pytest tests/charts/test_golden.py tests/compose/test_golden.py tests/compose/test_input.py $(ARGS)
 
+.PHONY: release
+release: setup ## Set VERSION=x.y.z everywhere and date the changelog; committing and tagging are left to you
+	@$(PY) tools/release.py $(or $(VERSION),$(error VERSION is needed, such as VERSION=0.2.0))
+	@$(MAKE) generate docs golden
+	@$(PY) tools/check_versions.py
+
 .PHONY: format
 format: setup ## Let ruff rewrite what it can
 	.venv/bin/ruff check --fix --quiet
