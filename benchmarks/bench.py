@@ -39,6 +39,8 @@ class Scale:
     idle_seconds: float
     curve_hops: int
     trial_hops: int
+    answers: int
+    composed: int
     every: float
     idle_beside: bool = False
     """Whether `asya up` idles beside the other steps: a little noise for half a minute less."""
@@ -62,6 +64,8 @@ FULL = Scale(
     idle_seconds=30,
     curve_hops=6000,
     trial_hops=2000,
+    answers=400,
+    composed=200,
     every=0.05,
     # Another JSON library for the raw loop would say nothing about what a large payload costs here.
     payload_without=(RAW_JSON,),
@@ -80,6 +84,8 @@ QUICK = Scale(
     idle_seconds=30,
     curve_hops=2000,
     trial_hops=0,
+    answers=100,
+    composed=20,
     every=0.02,
     idle_beside=True,
     without=(RAW,),
@@ -166,6 +172,9 @@ class Bench:
             found.append(Step("start", 2, partial(self._start, number)))
         if self._wants("call"):
             found.append(Step("calls", 2 + scale.calls / 8000, partial(self._calls, number)))
+        if self._wants("compose"):
+            seconds = 4 + scale.answers * 0.015 + scale.composed * 0.04
+            found.append(Step("composition function", seconds, partial(self._compose, number)))
         return found
 
     def _after(self) -> list[Step]:
@@ -293,6 +302,23 @@ class Bench:
             for kind, value in figures.items():
                 self.samples.add(f"call.{kind}", number, value, where)
         return ", ".join(f"{kind} {value:.1f} µs" for kind, value in found[OURS].items())
+
+    async def _compose(self, number: int) -> str:
+        scale = self.scale
+        own = await pods.program(sys.executable, "benchmarks.composer", str(scale.answers), str(scale.composed))
+        served = await pods.program(sys.executable, "benchmarks.composer_served", str(scale.answers))
+        figures = {
+            "compose.p50": own["few"]["p50"],
+            "compose.p99": own["few"]["p99"],
+            "compose.p99.many": own["many"]["p99"],
+            "compose.1000": own["thousand"],
+            "compose.grpc.p99": served["p99"],
+            "compose.memory": served["memory"],
+            "compose.start": served["start"],
+        }
+        for row, value in figures.items():
+            self.samples.add(row, number, value)
+        return f"{own['few']['p50']:.2f} ms, served {served['p50']:.2f} ms"
 
     async def _memory(self) -> str:
         lane = await self.ring.lane(BY_NAME[OURS], "quorum")

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from tests.support.processes import until
 
@@ -125,11 +126,19 @@ async def start_round(environ: Mapping[str, str], folder: Path, settings: PodSet
 
 async def call_round(python: str, calls: int) -> dict[str, dict[str, float]]:
     """µs of one call, sequential and pipelined, from a process of its own; by where the two processes ran."""
+    return await program(python, "benchmarks.calls", str(calls))
+
+
+async def program(python: str, module: str, *arguments: str) -> dict[str, Any]:
+    """Run one of our modules in a process of its own, and return the JSON object that it prints.
+
+    Raises:
+        RuntimeError: It failed.
+    """
     process = await asyncio.create_subprocess_exec(
-        python, "-m", "benchmarks.calls", str(calls), stdout=asyncio.subprocess.PIPE,
-        cwd=Path(__file__).parent.parent,
-    )  # fmt: skip
+        python, "-m", module, *arguments, stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parent.parent
+    )
     output, _ = await process.communicate()
     if process.returncode:
-        raise RuntimeError(f"benchmarks.calls ended with exit code {process.returncode}")
+        raise RuntimeError(f"{module} ended with exit code {process.returncode}")
     return dict(json.loads(output))

@@ -107,6 +107,20 @@ ROWS = (
         ("idle.50.memory", "replica.memory"),
     ),
     Row("idle.50.memory", "memory of all its processes (PSS)", "MiB", "less", (Goal(150),), asked=False),
+    Row("compose.p50", "answer of the composition function, median", "ms", "less"),
+    Row(
+        "compose.p99",
+        "answer of the composition function, 99th percentile",
+        "ms",
+        "less",
+        (Goal(5),),
+        ("compose.p99.many",),
+    ),
+    Row("compose.p99.many", "the same among 1,000 actors of one namespace", "ms", "less", (Goal(5),), asked=False),
+    Row("compose.grpc.p99", "the same over gRPC with mTLS", "ms", "less", (Goal(8),)),
+    Row("compose.1000", "1,000 actors of one namespace composed, and again when all is there", "s", "less"),
+    Row("compose.memory", "most memory of the function's process", "MiB", "less", (Goal(80),)),
+    Row("compose.start", "exec of the function to its first answer over mTLS", "ms", "less", (Goal(1500),)),
     Row("replica.memory", "memory of a running replica, sidecar and runtime (PSS)", "MiB", "less", (Goal(48),)),
 )
 BY_ID = {row.id: row for row in ROWS}
