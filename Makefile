@@ -79,6 +79,14 @@ charts: chart-deps ## Lint the charts with ct and test what they render, with He
 	$(PY) tools/charts_lint.py
 	$(PY) -m pytest tests/charts -n $(JOBS) --dist loadgroup $(ARGS)
 
+.PHONY: render
+render: setup ## Render XR=crossplane/examples/….yaml offline with Crossplane's own engine (built by `make tools`)
+	@$(PY) tools/render.py $(or $(XR),$(error XR=FILE names the AsyncActor)) $(ARGS)
+
+.PHONY: render-all
+render-all: setup ## Render all examples so and compare them with the golden files
+	$(PY) -m pytest tests/packages/test_render.py $(ARGS)
+
 .PHONY: packages
 packages: setup ## Build Crossplane's packages in build/packages; ARCHITECTURES=amd64,arm64 BASE=image choose the image
 	@$(PY) tools/packages.py $(if $(ARCHITECTURES),--architectures $(ARCHITECTURES)) $(if $(BASE),--base $(BASE))

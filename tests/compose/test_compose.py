@@ -23,7 +23,8 @@ SHARED = {"service-account", "pod-disruption-budget"}
 
 
 def crew() -> list[Manifest]:
-    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    # Crossplane writes a time that is not known as null.
+    ready = {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": None}]}
     return [{**actor(name), "status": ready} for name in ("x-sink", "x-sump")]
 
 

@@ -35,10 +35,11 @@ from asya_composer.errors import CompositionError
 from asya_composer.model import Condition, Manifest, Seen
 from asya_composer.moving import Old
 from asya_composer.neighbours import Neighbour
-from asya_composer.settings import TRANSPORTS, Settings
+from asya_composer.settings import TRANSPORTS, Settings, TransportName
 from asya_composer.structs import View, fill, plain, text
 
 log = logging.getLogger("asya.composer")
+_TRANSPORTS: Mapping[str, TransportName] = {name: name for name in TRANSPORTS}
 
 
 class Runner(grpcv1.FunctionRunnerServiceServicer):
@@ -148,26 +149,22 @@ def _neighbours(items: Iterable[fnv1.Resource], claim: Claim | None = None) -> l
         metadata, spec = fields["metadata"].struct_value.fields, fields["spec"].struct_value.fields
         name = metadata["name"].string_value
         actor = (spec["actor"].string_value or name) if "actor" in spec else name
-        transport = spec["transport"].string_value if "transport" in spec else ""
-        found.append(
-            Neighbour(
-                name,
-                actor,
-                here or metadata["namespace"].string_value,
-                transport if transport in TRANSPORTS else None,
-                metadata["creationTimestamp"].string_value if own is None or actor == own else "",
-                actor in TERMINAL_ACTORS and _is_ready(item.resource),
-            )
-        )
+        transport = _TRANSPORTS.get(spec["transport"].string_value) if "transport" in spec else None
+        if own is not None and here is not None and actor != own and actor not in TERMINAL_ACTORS:
+            found.append(Neighbour(name, actor, here, transport))
+            continue
+        created, ready = metadata["creationTimestamp"].string_value, _is_ready(item.resource)
+        found.append(Neighbour(name, actor, metadata["namespace"].string_value, transport, created, ready))
     if claim is not None and claim.name not in {each.object_name for each in found}:
-        wanted = next((each for each in TRANSPORTS if each == claim.spec.get("transport")), None)
+        wanted = _TRANSPORTS.get(str(claim.spec.get("transport")))
         found.append(Neighbour(claim.name, claim.actor, claim.namespace, wanted, "~"))
     return found
 
 
 def _is_ready(struct: struct_pb2.Struct) -> bool:
-    found = resource.get_condition(struct, "Ready")
-    return bool(found.status == "True")
+    # Not by the SDK's get_condition, which fails where a lastTransitionTime is null.
+    status = View(struct).get("status") or {}
+    return any(each.get("type") == "Ready" and each.get("status") == "True" for each in status.get("conditions") or ())
 
 
 def _write(answer: fnv1.RunFunctionResponse, composition: Composition) -> None:
