@@ -15,20 +15,23 @@ HEALTH = GITOPS / "argocd" / "health"
 STATUSES = {"Healthy", "Progressing", "Degraded", "Suspended"}
 
 
-def _keys() -> dict[str, str]:
-    """Return key of Argo CD's ConfigMap -> file, as the kustomization has it."""
+def _keys(kind: str) -> dict[str, str]:
+    """Return key of Argo CD's ConfigMap -> file or value, as the kustomization has it."""
     (generated,) = yaml.safe_load((HEALTH / "kustomization.yaml").read_text())["configMapGenerator"]
-    return dict(entry.split("=") for entry in generated["files"])
+    return dict(entry.split("=") for entry in generated[kind])
 
 
-KEYS = _keys()
+KEYS = _keys("files")
+# A check has base and table, and the rest of Lua only where it is asked for.
+CLOSED = "getmetatable('').__index = nil; string, math, coroutine, bit, jit = nil"
 
 
 def _health(manifest: dict[str, Any]) -> tuple[str, str | None]:
     group = manifest["apiVersion"].rpartition("/")[0]
     script = (HEALTH / KEYS[f"resource.customizations.health.{group}_{manifest['kind']}"]).read_text()
-    # Argo CD gives a check the object, and these libraries of Lua alone.
     lua = LuaRuntime(register_eval=False, unpack_returned_tuples=True)
+    if _keys("literals").get(f"resource.customizations.useOpenLibs.{group}_{manifest['kind']}") != "true":
+        lua.execute(CLOSED)
     lua.execute("os, io, debug, package, require, loadfile, dofile, python = nil")
     lua.globals()["obj"] = lua.table_from(manifest, recursive=True)
     found = lua.execute(script)

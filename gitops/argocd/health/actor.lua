@@ -1,5 +1,9 @@
 -- Health of an AsyncActor (asya.sh/v1alpha1), from its phase and conditions.
 local generation = obj.metadata.generation or 0
+if (obj.spec or {}).resourceRef ~= nil then
+  -- A claim (the v1 definition): its status is its composite's, which counts generations of its own.
+  generation = 0
+end
 local annotations = obj.metadata.annotations or {}
 if annotations["crossplane.io/paused"] == "true" then
   return {status = "Suspended", message = "paused by annotation"}

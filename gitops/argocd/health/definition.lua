@@ -3,17 +3,17 @@ local conditions = {}
 for _, condition in ipairs((obj.status or {}).conditions or {}) do
   conditions[condition.type] = condition
 end
-local wanted = {"Established"}
+local wanted = {{"Established", "its kind is not served yet"}}
 if obj.spec.claimNames ~= nil then
-  wanted[2] = "Offered"
+  wanted[2] = {"Offered", "its claim is not offered yet"}
 end
-for _, kind in ipairs(wanted) do
-  local condition = conditions[kind]
+for _, each in ipairs(wanted) do
+  local condition = conditions[each[1]]
   if condition ~= nil and condition.reason == "TerminatingCompositeResource" then
     return {status = "Degraded", message = condition.message or "it is being removed"}
   end
   if condition == nil or condition.status ~= "True" then
-    return {status = "Progressing", message = "not " .. kind:lower() .. " yet"}
+    return {status = "Progressing", message = each[2]}
   end
 end
 return {status = "Healthy", message = "its kind is served"}
