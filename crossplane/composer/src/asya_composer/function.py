@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -38,7 +37,6 @@ from asya_composer.neighbours import Neighbour
 from asya_composer.settings import TRANSPORTS, Settings, TransportName
 from asya_composer.structs import View, fill, plain, text
 
-log = logging.getLogger("asya.composer")
 _TRANSPORTS: Mapping[str, TransportName] = {name: name for name in TRANSPORTS}
 
 
