@@ -42,6 +42,7 @@ IMAGES = {
         Image("function-asya", "crossplane/composer/Dockerfile"),
         Image("asya-sidecar", "sidecar/Dockerfile"),
         Image("asya-crew", "python/Dockerfile", {"PART": "crew"}),
+        Image("asya-operator", "python/Dockerfile", {"PART": "operator"}),
     )
 }
 

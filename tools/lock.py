@@ -36,6 +36,7 @@ LOCKS = {
     "function": ("function",),
     "sidecar": ("sidecar",),
     "crew": ("crew",),
+    "operator": ("operator",),
 }
 _DIGEST = "# made by `make lock` from inputs "
 _PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)")
