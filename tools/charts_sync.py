@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 from charts_values import ChartError
+from delay_ladder import manifests
 
 from asya_composer.kinds import COMPOSED, READ, Kind
 
@@ -39,8 +40,29 @@ def synchronised() -> dict[Path, str]:
         CHART / "rules.yaml": _text(rules(), kinds),
         CHART / "activate.yaml": _text(activated(), kinds),
         CHART / "providers.yaml": _text(providers(), kinds),
+        CHART / "delay-ladder.yaml": delay_ladder(),
         ROOT / "charts" / "asya-crew" / "files" / CHECK: (CHART / CHECK).read_text(),
     }
+
+
+def delay_ladder() -> str:
+    """Return the objects in which delayed messages wait on RabbitMQ, with words between @ for the chart to fill in.
+
+    It is no template that reads values: Helm would write the whole numbers of a value as 1.31072e+07.
+    """
+    found = []
+    for manifest in manifests():
+        metadata = {
+            "name": manifest["metadata"]["name"],
+            "namespace": "@namespace@",
+            "labels": "@labels@",
+            # What waits there outlives the chart, as the actors do.
+            "annotations": {"helm.sh/resource-policy": "keep"},
+        }
+        spec = {**manifest["spec"], "vhost": "@vhost@", "rabbitmqClusterReference": "@cluster@"}
+        found.append({**manifest, "metadata": metadata, "spec": spec})
+    header = _GENERATED.format(source="python/src/asya/transports/rabbitmq/topology.py")
+    return header + yaml.safe_dump_all(found, sort_keys=False, width=120, explicit_start=True)
 
 
 def kept(definition: str) -> str:
