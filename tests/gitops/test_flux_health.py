@@ -1,4 +1,4 @@
-"""Flux's health expressions, asked in Flux's order by an evaluator of CEL that is not Flux's own."""
+"""Flux's health expressions, asked as Flux does (its RFC 0009) by an evaluator of CEL that is not Flux's own."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ def expressions() -> dict[tuple[str, str], dict[str, str]]:
 
 
 def _health(expressions: dict[str, str], manifest: dict[str, Any]) -> str:
+    observed = manifest.get("status", {}).get("observedGeneration")
+    if observed is not None and observed != manifest["metadata"].get("generation", observed):
+        return "inProgress"
     context = {name: celpy.json_to_cel(value) for name, value in manifest.items()}
     for outcome in ("inProgress", "failed", "current"):
         if outcome not in expressions:
