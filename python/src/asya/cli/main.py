@@ -17,6 +17,7 @@ _COMMANDS = {
     "trace": "Show every hop of a task and of what it fanned out into.",
     "cancel": "Cancel a task and all its descendants.",
     "validate": "Check manifests and list every problem in them.",
+    "render": "Show what actors are composed of in a cluster, and what would change there.",
 }
 
 
