@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests.support.cel import broken_rules
 from asya.api.check import check
 from asya.api.crd import resource_schema
 from asya.api.manifest import parse_manifests
+from asya.transports.rabbitmq.ladder import Ladder
 
 OVERLAYS = [folder for folder in folders() if folder.startswith("kustomize/overlays/")]
 
@@ -83,3 +85,14 @@ def test_components_are_used_and_do_something() -> None:
 
 def test_the_delay_ladder_is_what_sidecars_expect() -> None:
     assert (GITOPS / "kustomize/platform/rabbitmq/delay-ladder.yaml").read_text() == ladder()
+
+
+def test_the_ladders_objects_have_names_of_their_own() -> None:
+    built = build("kustomize/platform/rabbitmq")
+    names = [(each["kind"], each["metadata"]["name"]) for each in built]
+    assert len(set(names)) == len(names)
+    kinds = Counter(kind for kind, _ in names)
+    levels = Ladder().levels
+    # A level has an exchange, a queue and two bindings; around them are lost, arrivals and the marker.
+    assert kinds == {"Exchange": levels + 3, "Queue": levels + 1, "Binding": 2 * levels + 1}
+    assert {each["metadata"]["namespace"] for each in built} == {"asya-system"}
