@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from tests.compose.calls import actor, as_observed, call, platform
+from tests.compose.calls import Answer, Manifest, actor, as_observed, call, platform
 
 VARIABLE = {"name": "A", "value": "1"}
 
@@ -41,16 +41,82 @@ ACTORS: Mapping[str, tuple[Mapping[str, Any], str]] = {
 }
 
 
+def refused(answer: Answer, observed: Mapping[str, Manifest], begins: str) -> None:
+    """By a result that names the field, by a condition that says the same, and with nothing changed."""
+    assert len(answer.fatal) == 1
+    assert answer.fatal[0].startswith(begins), answer.fatal
+    assert ("False", "Refused", answer.fatal[0]) in answer.conditions.values()
+    assert not answer.warnings
+    assert not answer.status, "Crossplane drops it, so nothing is said that would not come"
+    unchanged(answer, observed)
+
+
+def unchanged(answer: Answer, observed: Mapping[str, Manifest]) -> None:
+    assert set(answer.resources) == set(observed)
+    for key, manifest in answer.resources.items():
+        there = observed[key]
+        spec = {name: value for name, value in there.get("spec", {}).items() if (name, key) != _SCALED}
+        assert manifest.get("spec", {}) == spec, key
+        assert manifest["metadata"].items() <= there["metadata"].items()
+        assert (manifest["kind"], manifest["apiVersion"]) == (there["kind"], there["apiVersion"])
+
+
+_SCALED = ("replicas", "rabbitmq-deployment")
+
+
 @pytest.mark.parametrize(("spec", "begins"), ACTORS.values(), ids=ACTORS)
 def test_a_wrong_actor_is_refused_by_its_field(spec: Mapping[str, Any], begins: str) -> None:
     observed = as_observed(call(actor()))
 
     answer = call(actor(**spec), observed=observed)
 
-    assert len(answer.fatal) == 1
-    assert answer.fatal[0].startswith(begins), answer.fatal
-    assert ("False", "Refused", answer.fatal[0]) in answer.conditions.values()
-    assert not answer.status, "Crossplane drops it, so nothing is said that would not come"
+    refused(answer, observed, begins)
+
+
+def flavor(name: str, **data: Any) -> Manifest:
+    version = "apiextensions.crossplane.io/v1beta1"
+    return {"apiVersion": version, "kind": "EnvironmentConfig", "metadata": {"name": name}, "data": data}
+
+
+# What is wrong -> flavors of the cluster, and how the message begins. The actor wants `one` and `two`.
+FLAVORS: Mapping[str, tuple[list[Manifest], str]] = {
+    "two in conflict": (
+        [flavor("one", nodeSelector={"gpu": "a100"}), flavor("two", nodeSelector={"gpu": "l4"})],
+        "spec.flavors: flavors 'one' and 'two' both give spec.nodeSelector.gpu, and differ",
+    ),
+    "unknown field": ([flavor("one", imagee="x"), flavor("two")], "spec.flavors: flavor 'one', data.imagee: "),
+    "wrong type": ([flavor("one", replicas="two"), flavor("two")], "spec.flavors: flavor 'one', data.replicas: "),
+    "an actor's own field": ([flavor("one", actor="x"), flavor("two")], "spec.flavors: flavor 'one' has 'actor'"),
+    "wrong together with the actor": (
+        [flavor("one", scaling={"minReplicaCount": 5}), flavor("two", scaling={"maxReplicaCount": 2})],
+        "spec.scaling.minReplicaCount: ",
+    ),
+}
+
+
+@pytest.mark.parametrize(("flavors", "begins"), FLAVORS.values(), ids=FLAVORS)
+def test_a_wrong_flavor_is_refused_by_its_name(flavors: list[Manifest], begins: str) -> None:
+    observed = as_observed(call(actor()))
+    refused(call(actor(flavors=["one", "two"]), observed=observed, cluster=flavors), observed, begins)
+
+
+def test_a_missing_flavor_is_told_once_and_nothing_is_changed() -> None:
+    observed = as_observed(call(actor()))
+    wanted = actor(flavors=["one", "two"])
+    answer = call(wanted, observed=observed, cluster=[flavor("one")])
+    message = "spec.flavors: there is no EnvironmentConfig 'two'"
+    assert answer.conditions["FlavorsResolved"] == ("False", "FlavorMissing", message)
+    assert answer.warnings == [f"FlavorsResolved: {message}"]
+    unchanged(answer, observed)
+    condition = {"type": "FlavorsResolved", "status": "False", "reason": "FlavorMissing", "message": message}
+    again = {**wanted, "status": {"conditions": [condition]}}
+    assert call(again, observed=observed, cluster=[flavor("one")]).warnings == []
+
+
+@pytest.mark.parametrize("name", ["a" * 64, "resize-dlq", "x-sink"])
+def test_a_name_that_is_none_for_an_actor_is_refused(name: str) -> None:
+    observed = as_observed(call(actor()))
+    refused(call(actor(name), observed=observed), observed, "metadata.name: ")
 
 
 def test_several_mistakes_are_told_at_once() -> None:

@@ -31,9 +31,10 @@ from asya_composer.compose import (
 )
 from asya_composer.composite import Claim, read
 from asya_composer.errors import CompositionError
-from asya_composer.model import Condition, Manifest, Seen
+from asya_composer.model import Condition, Manifest, Resource, Seen
 from asya_composer.moving import Old
 from asya_composer.neighbours import Neighbour
+from asya_composer.objects import held
 from asya_composer.settings import TRANSPORTS, Settings, TransportName
 from asya_composer.structs import View, fill, plain, text
 
@@ -67,6 +68,8 @@ def run(request: fnv1.RunFunctionRequest) -> fnv1.RunFunctionResponse:
         kind = conditions.FLAVORS if error.field == flavors.FIELD else conditions.WORKLOAD
         _tell(answer, [Condition(kind, "False", "Refused", str(error))])
         response.fatal(answer, str(error))
+        # Crossplane changes nothing upon a fatal result; whoever looks at the answer sees that nothing shall change.
+        _keep(answer, {key: held(key, "workload", manifest, str(error)) for key, manifest in observed.items()})
         return answer
     _write(answer, composition)
     _announce(answer, composite, composition.conditions)
@@ -166,13 +169,17 @@ def _is_ready(struct: struct_pb2.Struct) -> bool:
 
 
 def _write(answer: fnv1.RunFunctionResponse, composition: Composition) -> None:
-    for key, wanted in composition.resources.items():
+    _keep(answer, composition.resources)
+    answer.desired.composite.resource.update({"status": composition.status})
+    _tell(answer, composition.conditions)
+
+
+def _keep(answer: fnv1.RunFunctionResponse, resources: Mapping[str, Resource]) -> None:
+    for key, wanted in resources.items():
         entry = answer.desired.resources[key]
         entry.Clear()
         fill(entry.resource, wanted.manifest)
         entry.ready = fnv1.READY_TRUE if wanted.ready else fnv1.READY_FALSE
-    answer.desired.composite.resource.update({"status": composition.status})
-    _tell(answer, composition.conditions)
 
 
 def _tell(answer: fnv1.RunFunctionResponse, told: Iterable[Condition]) -> None:

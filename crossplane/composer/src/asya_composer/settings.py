@@ -274,9 +274,10 @@ class Settings(Model):
     transports: TransportSettings
     """The brokers."""
     crew_namespace: Label | None = None
-    """Namespace of x-sink and x-sump for all. When absent, each namespace has its own."""
+    """Namespace of x-sink and x-sump for all; in others they are refused. When absent, each namespace has its own."""
     queue_names: Literal["underscore", "dash"] = "underscore"
-    """Names at the broker: asya_<namespace>_<actor>, or asya-<namespace>-<actor> as the public project has it."""
+    """Names at the broker: asya_<namespace>_<actor>, or asya-<namespace>-<actor> as the public project has it; of two
+    actors that would share one, the younger is refused."""
     sidecar: SidecarDefaults
     """The sidecar's container."""
     pods: PodDefaults = PodDefaults()
