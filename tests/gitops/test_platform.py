@@ -44,7 +44,21 @@ def test_both_install_the_same(charts: Path, transport: str) -> None:
     assert _rendered(charts, "asya", _flux_values(transport)) == of_argocd
     composition = one(of_argocd, "Composition", "asyncactors")["spec"]["pipeline"][0]["input"]
     assert composition["defaultTransport"] == transport
-    assert not [each for each in of_argocd if each["kind"] in {"AsyncActor", "ClusterProviderConfig"}]
+    # These have steps of their own.
+    later = [each for each in of_argocd if each["kind"] in {"AsyncActor", "ClusterProviderConfig", "Queue", "Exchange"}]
+    assert later == []
+
+
+def test_git_and_the_chart_make_the_same_delay_queues(charts: Path) -> None:
+    def shape(manifests: list[Manifest]) -> dict[tuple[str, str], Manifest]:
+        # The chart writes the default virtual host out.
+        found = [each for each in manifests if each["apiVersion"] == "rabbitmq.com/v1beta1"]
+        return {(each["kind"], each["metadata"]["name"]): {"vhost": "/"} | each["spec"] for each in found}
+
+    values = _argocd_values("rabbitmq")
+    values[-1]["asya-crossplane"] = {"delays": {"install": True}}
+    of_git = shape(build("kustomize/platform/rabbitmq"))
+    assert shape(_rendered(charts, "asya", *values)) == of_git != {}
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
