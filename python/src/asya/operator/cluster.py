@@ -19,6 +19,7 @@ from asya.operator.identity import FIELD_MANAGER, Manifest
 
 ANSWER_SECONDS = 30.0
 PAGE = 500
+_JSON = "application/json"
 ACTORS = "/apis/asya.sh/v1alpha1"
 _PATHS = {"AsyncActor": (ACTORS, "asyncactors"), "ConfigMap": ("/api/v1", "configmaps")}
 
@@ -154,15 +155,15 @@ class Cluster:
         path: str,
         body: Mapping[str, Any] | None = None,
         *,
-        content_type: str = "application/json",
+        content_type: str = _JSON,
         query: Mapping[str, str] | None = None,
     ) -> Any:  # noqa: ANN401  JSON
         parameters = self._client.param_serialize(
             method=method,
             resource_path=f"{path}?{urlencode(query)}" if query else path,
-            header_params={"Accept": "application/json", "Content-Type": content_type},
-            # As bytes: the library takes a dictionary for a patch of its own kinds.
-            body=None if body is None else json.dumps(body),
+            header_params={"Accept": _JSON, "Content-Type": content_type},
+            # The library makes JSON of what is called JSON, and takes a patch's type by the type of its body.
+            body=body if body is None or content_type == _JSON else json.dumps(body),
             auth_settings=["BearerToken"],
         )
         answer = self._client.call_api(*parameters, _request_timeout=ANSWER_SECONDS)

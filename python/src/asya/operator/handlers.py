@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -24,8 +25,8 @@ QUIET_SECONDS = 1.0
 PAUSE_SECONDS = 5.0
 """Least time between two rounds."""
 RETRY_SECONDS = 5.0
-THOROUGH_EVERY = 10
-"""Of so many rounds that nothing woke, one applies everything."""
+THOROUGH_SECONDS = 600.0
+"""How often a round applies what is unchanged, too."""
 
 log = logging.getLogger("asya.operator")
 
@@ -36,7 +37,6 @@ class Worker:
     def __init__(self, rounds: Rounds, *, resync_seconds: float, now: Callable[[], float] = time.time) -> None:
         self._rounds, self._resync, self._now = rounds, resync_seconds, now
         self._changed = asyncio.Event()
-        self._unwoken = 0
         self.last_round: float | None = None
         """When the last round went well, in seconds since the epoch."""
 
@@ -46,15 +46,17 @@ class Worker:
 
     async def run(self) -> None:
         """Do rounds until cancelled."""
-        swept = 0.0
+        swept = thorough = -math.inf
         while True:
-            woken = await self._wait()
+            await self._wait()
             self._changed.clear()
-            self._unwoken = 0 if woken else self._unwoken + 1
+            started = time.monotonic()
             try:
-                await asyncio.to_thread(self._rounds.look, thoroughly=self._unwoken % THOROUGH_EVERY == 1)
-                if time.monotonic() - swept >= self._resync:
-                    swept = time.monotonic()
+                is_thorough = started - thorough >= THOROUGH_SECONDS
+                await asyncio.to_thread(self._rounds.look, thoroughly=is_thorough)
+                thorough = started if is_thorough else thorough
+                if started - swept >= self._resync:
+                    swept = started
                     await asyncio.to_thread(self._rounds.sweep)
                 self.last_round = self._now()
             except AsyaError as error:
@@ -64,21 +66,24 @@ class Worker:
                 continue
             await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _wait(self) -> bool:
+    async def _wait(self) -> None:
         if self.last_round is None:
-            return False
+            return
         try:
             async with asyncio.timeout(self._resync):
                 await self._changed.wait()
         except TimeoutError:
-            return False
+            return
         await asyncio.sleep(QUIET_SECONDS)
-        return True
 
 
-def register(registry: kopf.OperatorRegistry, worker: Worker, cluster: Cluster, *, webhook: bool) -> None:
-    """Put the handlers into `registry`."""
+def register(registry: kopf.OperatorRegistry, worker: Worker) -> None:
+    """Put what wakes the worker into `registry`."""
     running: list[asyncio.Task[None]] = []
+
+    @kopf.on.login(registry=registry)
+    async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401
+        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
     @kopf.on.startup(registry=registry)
     async def start(**_: Any) -> None:  # noqa: ANN401
@@ -98,25 +103,28 @@ def register(registry: kopf.OperatorRegistry, worker: Worker, cluster: Cluster, 
     async def last_round(**_: Any) -> float | None:  # noqa: ANN401
         return worker.last_round
 
-    if webhook:
-        # The id is the path at which the API server calls.
-        @kopf.on.mutate("pods", id="inject", operations=["CREATE"], labels={INJECT: kopf.PRESENT}, registry=registry)
-        async def put_in(
-            body: kopf.Body,
-            namespace: str | None,
-            patch: kopf.Patch,
-            warnings: list[str],
-            **_: Any,  # noqa: ANN401
-        ) -> None:
-            try:
-                injected = await asyncio.to_thread(admit, cluster, namespace or "", dict(body))
-            except InjectionRefusedError as error:
-                raise kopf.AdmissionError(str(error), code=422) from error
-            except AsyaError as error:
-                raise kopf.AdmissionError(f"the operator could not look up the actor: {error}", code=503) from error
-            patch.meta["labels"] = injected.pod["metadata"]["labels"]
-            patch.meta["annotations"] = injected.pod["metadata"]["annotations"]
-            for part in ("initContainers", "containers", "volumes"):
-                if part in injected.pod["spec"]:
-                    patch.spec[part] = injected.pod["spec"][part]
-            warnings.extend(injected.warnings)
+
+def register_webhook(registry: kopf.OperatorRegistry, cluster: Cluster) -> None:
+    """Put the webhook's handler into `registry`."""
+
+    # The id is the path at which the API server calls.
+    @kopf.on.mutate("pods", id="inject", operations=["CREATE"], labels={INJECT: kopf.PRESENT}, registry=registry)
+    async def put_in(
+        body: kopf.Body,
+        namespace: str | None,
+        patch: kopf.Patch,
+        warnings: list[str],
+        **_: Any,  # noqa: ANN401
+    ) -> None:
+        try:
+            injected = await asyncio.to_thread(admit, cluster, namespace or "", dict(body))
+        except InjectionRefusedError as error:
+            raise kopf.AdmissionError(str(error), code=422) from error
+        except AsyaError as error:
+            raise kopf.AdmissionError(f"the operator could not look up the actor: {error}", code=503) from error
+        patch.meta["labels"] = injected.pod["metadata"]["labels"]
+        patch.meta["annotations"] = injected.pod["metadata"]["annotations"]
+        for part in ("initContainers", "containers", "volumes"):
+            if part in injected.pod["spec"]:
+                patch.spec[part] = injected.pod["spec"][part]
+        warnings.extend(injected.warnings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import kopf
@@ -9,7 +10,7 @@ import kopf
 from asya.errors import AsyaError
 from asya.operator.broker import Broker
 from asya.operator.cluster import connect
-from asya.operator.handlers import Worker, register
+from asya.operator.handlers import Worker, register, register_webhook
 from asya.operator.rounds import Rounds
 from asya.operator.settings import OperatorSettings, read_settings
 
@@ -37,6 +38,7 @@ def run(settings: OperatorSettings) -> None:
     framework.watching.server_timeout = 300
     framework.watching.client_timeout = 360
     if settings.webhook.address is not None:
+        register_webhook(registry, cluster)
         host, port = settings.webhook.address
         framework.admission.server = kopf.WebhookServer(
             addr=host,
@@ -46,7 +48,7 @@ def run(settings: OperatorSettings) -> None:
             file_check_interval=CERTIFICATE_SECONDS,
         )
     worker = Worker(rounds, resync_seconds=settings.resync_seconds)
-    register(registry, worker, cluster, webhook=settings.webhook.address is not None)
+    register(registry, worker)
     host, port = settings.health_address
     kopf.run(
         registry=registry,
@@ -66,6 +68,9 @@ def main() -> int:
             quiet=settings.log_level in {"warning", "error"},
             log_format=kopf.LogFormat.JSON,
         )
+        if settings.log_level != "debug":
+            # It tells of every change of every actor.
+            logging.getLogger("kopf.objects").setLevel(logging.WARNING)
         run(settings)
     except AsyaError as error:
         sys.stderr.write(f"asya-operator: {error}\n")

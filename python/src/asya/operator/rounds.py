@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 from asya.api.registry import NAME, Registry, read_registry
@@ -76,8 +76,9 @@ class Rounds:
         before = registry.namespaces(self._registry())
         manifests, events = registry.registries(actors, platform=self._platform, emptied=before)
         members, more = self._wanted_crew(actors)
+        there = {(actor["metadata"]["namespace"], actor["metadata"]["name"]) for actor in actors}
         for manifest in [*members, *manifests]:
-            more += self._apply(manifest)
+            more += self._apply(manifest, there)
         self._tell([*events, *more])
 
     def sweep(self) -> list[str]:
@@ -125,7 +126,7 @@ class Rounds:
             return [], [Event(regarding, "CrewUnreadable", f"No crew is applied: {error}")]
         return crew.wanted(members, actors, self._crew_namespace)
 
-    def _apply(self, manifest: Manifest) -> list[Event]:
+    def _apply(self, manifest: Manifest, there: Collection[tuple[str, str]]) -> list[Event]:
         about = Regarding.of(manifest)
         key, content = (about.kind, about.namespace, about.name), json.dumps(manifest, sort_keys=True)
         if self._applied.get(key) == content:
@@ -139,9 +140,8 @@ class Rounds:
         except ClusterError as error:
             return [Event(about, "NotApplied", f"{about.kind} {about.name} could not be applied: {error}")]
         self._applied[key] = content
-        is_new = applied["metadata"].get("generation") == 1 and not applied.get("status")
-        if about.kind == crew.KIND and is_new:
-            text = f"{about.name} belongs to the platform's crew; it was applied because this namespace has actors."
+        if about.kind == crew.KIND and (about.namespace, about.name) not in there:
+            text = f"{about.name} belongs to the platform's crew; it was applied because there are actors to serve."
             return [Event(Regarding.of(applied), "CrewApplied", text, kind="Normal")]
         return []
 
