@@ -29,7 +29,7 @@ class Wanted:
     """Objects that the function asks for.
 
     Attributes:
-        resource: Plural, version and group, as kubectl takes them: `deployments.v1.apps`.
+        resource: Plural, version and group, as kubectl takes them: `deployments.v1.apps`, `configmaps.v1.`.
         api_version: As objects write it.
         kind: As objects write it.
         name: The one that is meant; None for all that fit.
@@ -116,7 +116,7 @@ def _wanted(selector: fnv1.ResourceSelector) -> Wanted:
         each for each in (*READ, *COMPOSED) if (each.api_version, each.kind) == (selector.api_version, selector.kind)
     )
     return Wanted(
-        ".".join(part for part in (kind.plural, kind.version, kind.group) if part),
+        f"{kind.plural}.{kind.version}.{kind.group}",
         selector.api_version,
         selector.kind,
         selector.match_name if selector.HasField("match_name") else None,

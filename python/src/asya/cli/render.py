@@ -12,8 +12,9 @@ import yaml
 
 from asya.api.fields import KIND
 from asya.api.manifest import Manifests, parse_manifests, read_manifests
+from asya.cli.render_cluster import Cluster
 from asya.cli.render_composer import Manifest, RenderError, keyed, render, tell
-from asya.cli.render_diff import Cluster, show
+from asya.cli.render_diff import show
 from asya.cli.shared import EXIT_ERROR, EXIT_NOT_SUCCEEDED, tells_errors
 
 if TYPE_CHECKING:
