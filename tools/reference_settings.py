@@ -12,6 +12,7 @@ from typing import Any
 import asya_runtime
 from asya import errors
 from asya.crew.settings import CrewSettings
+from asya.operator.settings import OperatorSettings
 from asya.policy import format_duration
 from asya.settings import Variable
 from asya_sidecar.settings import SidecarSettings
@@ -46,7 +47,7 @@ _ATTRIBUTE = re.compile(r"^\w+: `(ASYA_\w+)`, (.*)$")
 def settings_page() -> str:
     """Return the page of all variables."""
     parts = [SETTINGS]
-    for heading, cls in (("Sidecar", SidecarSettings), ("Crew", CrewSettings)):
+    for heading, cls in (("Sidecar", SidecarSettings), ("Crew", CrewSettings), ("Operator", OperatorSettings)):
         parts += [_section(f"## {heading}", cls), *(_section(f"### {title}", inner) for title, inner in _nested(cls))]
     return "\n".join(parts) + "\n" + _runtime()
 

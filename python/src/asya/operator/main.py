@@ -49,13 +49,13 @@ def run(settings: OperatorSettings) -> None:
         )
     worker = Worker(rounds, resync_seconds=settings.resync_seconds)
     register(registry, worker)
-    host, port = settings.health_address
+    health = None if settings.health_address is None else "http://{}:{}/healthz".format(*settings.health_address)
     kopf.run(
         registry=registry,
         settings=framework,
         clusterwide=True,
         standalone=True,
-        liveness_endpoint=f"http://{host}:{port}/healthz",
+        liveness_endpoint=health,
     )
 
 

@@ -25,7 +25,7 @@ class WebhookSettings:
     address: tuple[str, int] | None = setting(
         "ASYA_OPERATOR_WEBHOOK_ADDR",
         parse=_address,
-        expected="host:port",
+        expected="host:port, or :port for all addresses",
         default=None,
         doc="Address of the webhook that puts sidecars into Pods; without it there is none.",
     )
@@ -64,12 +64,12 @@ class OperatorSettings:
     """All of them."""
 
     namespace: str = setting("ASYA_OPERATOR_NAMESPACE", doc="Namespace of the platform; the registry of all is there.")
-    health_address: tuple[str, int] = setting(
+    health_address: tuple[str, int] | None = setting(
         "ASYA_OPERATOR_HEALTH_ADDR",
         parse=_address,
-        expected="host:port",
-        default=("0.0.0.0", 8080),  # noqa: S104  in a pod, with a NetworkPolicy before it
-        doc="Address of the health page /healthz.",
+        expected="host:port, or :port for all addresses",
+        default=None,
+        doc="Address of the health page /healthz; without it there is none.",
     )
     crew_config_map: str | None = setting(
         "ASYA_OPERATOR_CREW_CONFIG_MAP",
