@@ -55,12 +55,13 @@ class Worker:
                 is_thorough = started - thorough >= THOROUGH_SECONDS
                 await asyncio.to_thread(self._rounds.look, thoroughly=is_thorough)
                 thorough = started if is_thorough else thorough
+                self.last_round = self._now()
                 if started - swept >= self._resync:
                     swept = started
                     await asyncio.to_thread(self._rounds.sweep)
-                self.last_round = self._now()
-            except AsyaError as error:
-                log.warning("the round is done again soon: %s", error)
+            except Exception as error:
+                unexpected = None if isinstance(error, AsyaError) else error
+                log.warning("the round is done again soon: %s", error, exc_info=unexpected)
                 await asyncio.sleep(RETRY_SECONDS)
                 self._changed.set()
                 continue

@@ -1,0 +1,75 @@
+"""Rounds go on, whatever happens in one."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import cast
+
+import pytest
+
+from asya.operator import handlers
+from asya.operator.cluster import ClusterError
+from asya.operator.handlers import Worker
+from asya.operator.rounds import Rounds
+
+SOON = 10.0
+
+
+class FakeRounds:
+    """Fails as it is told, and counts."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.failures = list(failures)
+        self.thorough: list[bool] = []
+        self.swept = 0
+        self.done = threading.Event()
+
+    def look(self, *, thoroughly: bool = False) -> None:
+        self.thorough.append(thoroughly)
+        if self.failures:
+            raise self.failures.pop()
+
+    def sweep(self) -> list[str]:
+        self.swept += 1
+        self.done.set()
+        return []
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("QUIET_SECONDS", "PAUSE_SECONDS", "RETRY_SECONDS"):
+        monkeypatch.setattr(handlers, name, 0.0)
+
+
+async def test_a_failed_round_is_done_again() -> None:
+    rounds = FakeRounds(KeyError("surprise"), ClusterError("away"))
+    worker = Worker(cast("Rounds", rounds), resync_seconds=3600.0, now=lambda: 7.0)
+    task = asyncio.create_task(worker.run())
+    assert await asyncio.to_thread(rounds.done.wait, SOON)
+    assert rounds.thorough == [True, True, True], "until one went well"
+    assert worker.last_round == 7.0
+    assert not task.done()
+    task.cancel()
+
+
+async def test_a_change_wakes_it_and_time_does() -> None:
+    rounds = FakeRounds()
+    worker = Worker(cast("Rounds", rounds), resync_seconds=0.01)
+    task = asyncio.create_task(worker.run())
+    async with asyncio.timeout(SOON):
+        while rounds.swept < 3:
+            rounds.done.clear()
+            assert await asyncio.to_thread(rounds.done.wait, SOON)
+    task.cancel()
+    assert rounds.thorough[:3] == [True, False, False]
+
+    rounds = FakeRounds()
+    worker = Worker(cast("Rounds", rounds), resync_seconds=3600.0)
+    task = asyncio.create_task(worker.run())
+    assert await asyncio.to_thread(rounds.done.wait, SOON)
+    async with asyncio.timeout(SOON):
+        while len(rounds.thorough) < 2:
+            worker.wake()
+            await asyncio.sleep(0)
+    task.cancel()
