@@ -33,6 +33,7 @@ _TEXTS = {
         (kinds.LabelKey, "changed"),
         (kinds.Duration, "7s"),
         (kinds.Rate, "7/s"),
+        (kinds.Interval, "7s"),
     )
 }
 

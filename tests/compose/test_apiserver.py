@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ SEEDS = sorted((Path(__file__).parents[1] / "fixtures" / "seeds").glob("*/asynca
 DEFINITIONS = {"namespaced": definition, "claim": legacy_definition}
 # Crossplane's own fields are in another place of a claim.
 ONLY_NAMESPACED = {"chosen-composition"}
+GOOD_LEAST = next(file for file in GOOD if file.stem == "least")
 ESTABLISHED_SECONDS = 30.0
 
 Manifest = dict[str, Any]
@@ -44,15 +45,20 @@ class Actors:
         )
         return created
 
+    def change(self, name: str, **spec: Any) -> Manifest:
+        """Change fields of an actor that is there; None takes one away. Return what the server would keep."""
+        changed: Manifest = self._custom.patch_namespaced_custom_object(
+            **self._place, name=name, body={"spec": spec}, dry_run="All", field_validation="Strict"
+        )
+        return changed
+
     def refusal(self, manifest: Manifest) -> str:
         """Return the server's answer to a manifest that it must refuse."""
-        from kubernetes.client.exceptions import ApiException
+        return _refused(lambda: self.create(manifest))
 
-        with pytest.raises(ApiException) as caught:
-            self.create(manifest)
-        assert caught.value.status in {400, 422}
-        message: str = json.loads(caught.value.body)["message"]
-        return message
+    def refusal_to_change(self, name: str, **spec: Any) -> str:
+        """Return the server's answer to a change that it must refuse."""
+        return _refused(lambda: self.change(name, **spec))
 
     def set_status(self, name: str, status: Manifest) -> None:
         """Write an actor's status."""
@@ -63,6 +69,16 @@ class Actors:
         path = "/apis/asya.sh/v1alpha1/namespaces/default/asyncactors"
         table: Manifest = json.loads(self._server.get(path, accept="application/json;as=Table;v=v1;g=meta.k8s.io"))
         return table
+
+
+def _refused(call: Callable[[], object]) -> str:
+    from kubernetes.client.exceptions import ApiException
+
+    with pytest.raises(ApiException) as caught:
+        call()
+    assert caught.value.status in {400, 422}
+    message: str = json.loads(caught.value.body)["message"]
+    return message
 
 
 @pytest.fixture(scope="module", params=DEFINITIONS)
@@ -131,6 +147,21 @@ def test_a_bad_manifest_is_refused_and_says_why(actors: Actors, file: Path) -> N
         actors.create(_read(file))  # were it refused, the file should say with what words
     else:
         assert expected in actors.refusal(_read(file))
+
+
+def test_the_name_of_an_actor_stays(actors: Actors) -> None:
+    least = _read(GOOD_LEAST)
+    actors.create({**least, "metadata": {"name": "by-its-own"}}, keep=True)
+    actors.create({**least, "metadata": {"name": "other"}, "spec": {**least["spec"], "actor": "given"}}, keep=True)
+
+    for name, actor in (("by-its-own", "another"), ("other", "another"), ("other", None)):
+        message = actors.refusal_to_change(name, actor=actor)
+        assert "spec.actor: Invalid value" in message
+        assert "cannot change; make another actor" in message
+
+    # What it is called anyway may be written down, and all else may change.
+    assert actors.change("by-its-own", actor="by-its-own")["spec"]["actor"] == "by-its-own"
+    assert actors.change("other", image="i:2", transport="sqs")["spec"]["transport"] == "sqs"
 
 
 def test_status_is_kept_and_shown(actors: Actors) -> None:

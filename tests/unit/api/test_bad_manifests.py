@@ -29,29 +29,35 @@ IN_SPEC = [
         "scaling: {minReplicaCount: two}",
         1,
         "scaling.minReplicaCount",
-        'expected a whole number ≥ 0, found "two"',
+        'expected a whole number from 0 to 100000, found "two"',
     ),
     (
         "negative",
         "scaling:\n  minReplicaCount: -1",
         2,
         "scaling.minReplicaCount",
-        "expected a whole number ≥ 0, found -1",
+        "expected a whole number from 0 to 100000, found -1",
     ),
     (
         "zero at most",
         "scaling: {maxReplicaCount: 0}",
         1,
         "scaling.maxReplicaCount",
-        "expected a whole number ≥ 1, found 0",
+        "expected a whole number from 1 to 100000, found 0",
     ),
-    ("fraction", "scaling: {queueLength: 1.5}", 1, "scaling.queueLength", "expected a whole number ≥ 1, found 1.5"),
+    (
+        "fraction",
+        "scaling: {queueLength: 1.5}",
+        1,
+        "scaling.queueLength",
+        "expected a whole number from 1 to 2147483647, found 1.5",
+    ),
     (
         "true for a number",
         "scaling: {queueLength: yes}",
         1,
         "scaling.queueLength",
-        "expected a whole number ≥ 1, found true",
+        "expected a whole number from 1 to 2147483647, found true",
     ),
     ("text for a flag", 'scaling: {enabled: "no"}', 1, "scaling.enabled", 'expected true or false, found "no"'),
     ("nothing", "scaling:", 1, "scaling", "expected a mapping, found nothing"),
@@ -433,7 +439,7 @@ IN_SPEC = [
     ),
     (
         "mount path twice",
-        "volumes: [{name: v}]\nvolumeMounts:\n- {name: v, mountPath: /data}\n- {name: v, mountPath: /data/}",
+        "volumes: [{name: v}]\nvolumeMounts:\n- {name: v, mountPath: /data}\n- {name: v, mountPath: /data}",
         4,
         "volumeMounts[1].mountPath",
         "mount path '/data' is given twice; first at spec.volumeMounts[0].mountPath",
@@ -450,7 +456,14 @@ IN_SPEC = [
         "volumes: [{name: v}]\nvolumeMounts: [{name: v, mountPath: data}]",
         2,
         "volumeMounts[0].mountPath",
-        'expected an absolute path without a colon, such as /data, found "data"',
+        'expected an absolute path such as /data, without a colon and without a slash at its end, found "data"',
+    ),
+    (
+        "mount path with a slash at its end",
+        "volumes: [{name: v}]\nvolumeMounts: [{name: v, mountPath: /data/}]",
+        2,
+        "volumeMounts[0].mountPath",
+        'expected an absolute path such as /data, without a colon and without a slash at its end, found "/data/"',
     ),
     (
         "no amount",
@@ -724,7 +737,7 @@ def test_nesting_without_end_is_refused() -> None:
 
 def test_a_problem_says_what_was_expected_and_found_apart() -> None:
     (problem,) = parse_manifests(HEAD + "  scaling: {minReplicaCount: two}", file="f.yaml").problems
-    assert (problem.expected, problem.found) == ("a whole number ≥ 0", '"two"')
+    assert (problem.expected, problem.found) == ("a whole number from 0 to 100000", '"two"')
 
 
 @pytest.mark.parametrize("value", ["5", "[]", "{}", "text", "null", "[{}]", "[[]]", "{a: {b: []}}", "true"])

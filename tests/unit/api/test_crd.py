@@ -95,7 +95,12 @@ def test_every_place_of_a_rule_is_there() -> None:
 
 
 RULES_IN_CEL = sorted(
-    {rule["message"] for schema in PARTS.values() for rule in schema.get("x-kubernetes-validations", ())}
+    {
+        rule["message"]
+        for schema in PARTS.values()
+        for rule in schema.get("x-kubernetes-validations", ())
+        if "oldSelf" not in rule["rule"]  # asked of updates, which tests/compose/test_apiserver.py makes
+    }
 )
 
 

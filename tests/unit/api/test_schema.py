@@ -63,7 +63,7 @@ def test_every_rule_across_fields_has_a_sentence() -> None:
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        (("spec", "scaling", "minReplicaCount"), "a whole number ≥ 0"),
+        (("spec", "scaling", "minReplicaCount"), "a whole number from 0 to 100000"),
         (("spec", "runtime", "workers"), "a whole number from 1 to 1024"),
         (("spec", "strategy", "rollingUpdate", "maxSurge"), "a whole number or text that is not empty"),
         (("spec", "resiliency", "policies", "x", "backoff"), "one of constant, linear, exponential"),

@@ -11,7 +11,9 @@ from pydantic import Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
 from asya.api.fields import (
+    INT32,
     MAX_LIST,
+    MAX_REPLICAS,
     MAX_VARIABLES,
     HandlerName,
     KubernetesObject,
@@ -109,7 +111,7 @@ class ActorSpec(Model):
     """What an actor is: its function, its container, its queue, its scaling."""
 
     actor: Label | None = None
-    """Name that routes use and the queue is called after. When absent, `metadata.name`."""
+    """Name that routes use and the queue is called after; it cannot change. When absent, `metadata.name`."""
     flavors: Annotated[list[Annotated[Subdomain, Field(min_length=3)]], Field(max_length=8)] = []
     """Names of partial specs that the platform team keeps (EnvironmentConfigs); what is written here wins over them."""
     transport: Literal["rabbitmq", "sqs", "pubsub"] | None = None
@@ -159,7 +161,8 @@ class ActorSpec(Model):
     """Containers of yours that run beside (Container, core/v1)."""
 
     service_account_name: Subdomain | None = None
-    """Service account of the pods. When absent, one is made for the actor."""
+    """Service account of the pods. With `workloadRef` the workload's, needed for an identity on sqs and pubsub.
+    When absent, one is made for the actor."""
     node_selector: dict[LabelKey, LabelValue] = {}
     """Labels a node must have."""
     tolerations: list[Toleration] = []
@@ -180,11 +183,11 @@ class ActorSpec(Model):
     """Annotations of the pods alone."""
     host_aliases: list[HostAlias] = []
     """Lines for the pods' /etc/hosts."""
-    termination_grace_period_seconds: Annotated[int, Field(ge=1)] | None = None
+    termination_grace_period_seconds: Annotated[int, Field(ge=1, le=INT32)] | None = None
     """Time a pod gets to finish its calls when it is asked to stop, in seconds. When absent, by `actorTimeout`."""
     strategy: Strategy = Strategy()
     """How a new version replaces the old."""
-    replicas: Annotated[int, Field(ge=0)] = 1
+    replicas: Annotated[int, Field(ge=0, le=MAX_REPLICAS)] = 1
     """Replicas while `scaling.enabled` is false; else `scaling` decides."""
 
     scaling: ScalingSpec = ScalingSpec()

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from asya.api.cel import Validation, has, text, texts, unique, value
 from asya.api.fields import LABEL
-from asya.api.rules_mesh import CREW, DEAD_LETTERS, TERMINAL_ACTORS
-from asya.api.rules_pod import RESERVED_ENV, RESERVED_NAME, SIDECAR_FIELDS, SIDECAR_PLATFORM
+from asya.api.rules_keys import SIDECAR_PORT, TAKEN_PORT
+from asya.api.rules_mesh import CLOUDS, CREW, DEAD_LETTERS, TERMINAL_ACTORS
+from asya.api.rules_pod import PLATFORM_FOLDERS, RESERVED_ENV, RESERVED_NAME, SIDECAR_FIELDS, SIDECAR_PLATFORM
+from asya.api.workload import PODS_OWN
 from asya.policy import format_duration
 from asya.policy.protection import DEFAULT_MAX_OPEN_FOR, DEFAULT_OPEN_FOR
 from asya.policy.resiliency import DEFAULT_FIRST_DELAY, DEFAULT_MAX_INTERVAL
@@ -64,9 +66,17 @@ def _of_each(path: str, test: str) -> str:
     return f"self.{path}.all(name, {test.replace('each', f'self.{path}[name]')})"
 
 
+_PROTOCOL = "(has({0}.protocol) ? {0}.protocol : 'TCP')"
+_SAME_PORT = f"b.containerPort == a.containerPort && {_PROTOCOL.format('b')} == {_PROTOCOL.format('a')}"
+_OWN_FOLDER = Validation(
+    f"{texts(PLATFORM_FOLDERS)}.all(folder, self != folder && !self.startsWith(folder + '/'))",
+    "is reserved: the platform mounts folders of its own there",
+)
 _LONGER = "openFor is longer than maxOpenFor"
 _NO_RATIO = "minCalls counts only with failureRatio, and there is none"
 _DOCUMENT = [
+    # The queue, its rights and what selects pods are called after the name, and messages may be in the queue.
+    Validation(f"{NAME} == {NAME.replace('self', 'oldSelf')}", "cannot change; make another actor", ".spec.actor"),
     Validation(f"self.metadata.name.matches({text(LABEL)})", "metadata.name: expected a DNS label"),
     Validation(
         f"!{NAME}.endsWith({text(DEAD_LETTERS)})",
@@ -99,7 +109,12 @@ _SPEC = [
             "counts only without workloadRef, whose pods do the work; give one of the two",
             f".{name}",
         )
-        for name in ("image", "handler")
+        for name in PODS_OWN
+    ),
+    _whole(
+        "workloadRef",
+        f"!has(self.transport) || !(self.transport in {texts(CLOUDS)}) || has(self.serviceAccountName)",
+        "serviceAccountName: missing; expected the service account of the workload's pods, which gets the rights",
     ),
     Validation(
         "!has(self.command) || size(self.command) == 0 || !has(self.pythonExecutable)",
@@ -181,7 +196,13 @@ _SPEC = [
 _RULES: dict[str, list[Validation]] = {
     DOCUMENT: _DOCUMENT,
     "spec": _SPEC,
-    "spec.ports": [Validation(unique("name"), "a port's name is given twice")],
+    "spec.ports": [
+        Validation(unique("name"), "a port's name is given twice"),
+        Validation(f"self.all(a, self.exists_one(b, {_SAME_PORT}))", "a port is given twice"),
+    ],
+    "spec.ports[].name": [_reserved(RESERVED_NAME)],
+    "spec.volumeMounts[].mountPath": [_OWN_FOLDER],
+    "spec.stateProxy[].mount.path": [_OWN_FOLDER],
     "spec.stateProxy": [
         Validation(
             "self.all(a, self.exists_one(b, b.mount.path == a.mount.path))",
@@ -216,6 +237,13 @@ _RULES: dict[str, list[Validation]] = {
     "EnvFrom": [
         Validation(
             "has(self.secretRef) != has(self.configMapRef)", "expected exactly one of secretRef and configMapRef"
+        )
+    ],
+    "ContainerPort": [
+        Validation(
+            f"self.containerPort != {SIDECAR_PORT} || (has(self.protocol) && self.protocol != 'TCP')",
+            TAKEN_PORT,
+            ".containerPort",
         )
     ],
     "DestinationSpec": [

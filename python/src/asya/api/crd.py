@@ -23,18 +23,20 @@ _KEPT = (
     "x-kubernetes-preserve-unknown-fields", "x-kubernetes-validations",
 )  # fmt: skip
 _LIST_KEYS = {
-    "spec.env": "name",
-    "spec.imagePullSecrets": "name",
-    "spec.initContainers": "name",
-    "spec.secretRefs[].keys": "envVar",
-    "spec.sidecar.env": "name",
-    "spec.sidecars": "name",
-    "spec.stateProxy": "name",
-    "spec.stateProxy[].connector.env": "name",
-    "spec.volumeMounts": "mountPath",
-    "spec.volumes": "name",
+    "spec.env": ["name"],
+    "spec.hostAliases": ["ip"],
+    "spec.imagePullSecrets": ["name"],
+    "spec.initContainers": ["name"],
+    "spec.secretRefs[].keys": ["envVar"],
+    "spec.sidecar.env": ["name"],
+    "spec.sidecars": ["name"],
+    "spec.stateProxy": ["name"],
+    "spec.stateProxy[].connector.env": ["name"],
+    "spec.topologySpreadConstraints": ["topologyKey", "whenUnsatisfiable"],
+    "spec.volumeMounts": ["mountPath"],
+    "spec.volumes": ["name"],
 }
-"""Lists whose entries are told apart by a field: none may be there twice, and appliers own them one by one."""
+"""Lists whose entries are told apart by fields: none may be there twice, and appliers own them one by one."""
 _SETS = frozenset({"spec.flavors"})
 _INT_OR_STRING = [{"type": "integer"}, {"type": "string"}]
 
@@ -95,7 +97,7 @@ class _Writer:
     def _list(self, schema: FieldSchema, path: str) -> FieldSchema:
         found: FieldSchema = {"items": self.write(schema["items"], f"{path}[]")}
         if path in _LIST_KEYS:
-            return found | {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [_LIST_KEYS[path]]}
+            return found | {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": _LIST_KEYS[path]}
         return found | {"x-kubernetes-list-type": "set" if path in _SETS else "atomic"}
 
     def _object(self, schema: FieldSchema, path: str) -> FieldSchema:

@@ -24,13 +24,17 @@ NAME_LENGTH = 63
 MAX_LIST = 32
 """Most entries of a list or map that a rule looks through; the API server bounds a rule's cost by it."""
 MAX_VARIABLES = 100
+MAX_REPLICAS = 100_000
+INT32 = 2_147_483_647
+"""Largest whole number of most Kubernetes fields."""
 
 LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 _SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 _HANDLER = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$"
 _ENV_NAME = r"^[A-Za-z_][-._A-Za-z0-9]*$"
 _QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei|e[0-9]+)?$"
-_ABSOLUTE = r"^/[^:]*$"
+_ABSOLUTE = r"^(/[^/:]+)+$"
+_INTERVAL = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"
 _NUMBER = r"^[0-9]+(\.[0-9]+)?$"
 _URL_PATH = r"^/[^\s]*$"
 _URL = r"^https?://[^\s/]+(/\S*)?$"
@@ -45,7 +49,8 @@ EXPECTED: dict[str, str] = {
     _HANDLER: "module.function or module.Class.method",
     _ENV_NAME: "the name of an environment variable, such as MODEL_PATH",
     _QUANTITY: 'an amount such as "1", 500m or 2Gi',
-    _ABSOLUTE: "an absolute path without a colon, such as /data",
+    _ABSOLUTE: "an absolute path such as /data, without a colon and without a slash at its end",
+    _INTERVAL: "a duration in whole numbers, the largest unit first, such as 30s or 1m30s",
     _NUMBER: 'a number as text, such as "5"',
     _URL_PATH: "a path without blanks, such as /v1/predict",
     _URL: "an http:// or https:// URL",
@@ -120,9 +125,17 @@ PositiveDuration = Annotated[
     AfterValidator(_longer_than_nothing),
     _validated("duration(self) > duration('0s')", "expected a duration longer than 0"),
 ]
+Interval = Annotated[
+    str,
+    StringConstraints(pattern=_INTERVAL, min_length=2, max_length=32),
+    AfterValidator(_longer_than_nothing),
+    _validated("duration(self) > duration('0s')", "expected a duration longer than 0"),
+]
+"""A duration as Prometheus takes it too: no fractions, units in order."""
 Rate = Annotated[str, StringConstraints(pattern=RATE_PATTERN, max_length=RATE_LENGTH)]
 """A rate as text; `asya.policy.protection.parse_rate` gives it per second."""
 AbsolutePath = Annotated[str, StringConstraints(pattern=_ABSOLUTE, max_length=512)]
+"""A path in one spelling, so that two of them are the same path when they are the same text."""
 NumberText = Annotated[str, StringConstraints(pattern=_NUMBER, max_length=32)]
 UrlPath = Annotated[str, StringConstraints(pattern=_URL_PATH, max_length=512)]
 Url = Annotated[str, StringConstraints(pattern=_URL)]

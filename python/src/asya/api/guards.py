@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from asya.api.fields import MAX_LIST, Duration, KubernetesObject, LabelKey, LabelValue, Model, Text
+from asya.api.fields import MAX_LIST, Interval, KubernetesObject, LabelKey, LabelValue, Model, Text
 
 IntOrPercent = int | Text
 
@@ -32,7 +32,7 @@ class NetworkPolicySpec(Model):
 class PodMonitorSpec(Model):
     """How the Prometheus operator reads the sidecar's metrics (PodMonitor, monitoring.coreos.com/v1)."""
 
-    interval: Duration = "30s"
+    interval: Interval = "30s"
     """How often."""
     labels: dict[LabelKey, LabelValue] = {}
     """Labels of the PodMonitor, by which a Prometheus picks it."""

@@ -92,8 +92,8 @@ class Connector(Model):
 class StateProxy(Model):
     """State outside the pod (object store, Redis, database) as files in a folder."""
 
-    name: Label
-    """Its name."""
+    name: Annotated[Label, Field(max_length=52)]
+    """Its name. Its container and volume are called after it, with a beginning of ours."""
     mount: StateMount
     """Where it appears."""
     write_mode: Literal["buffered", "passthrough"] = "buffered"

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from asya.api.fields import (
+    INT32,
     MAX_LIST,
     AbsolutePath,
     EnvName,
@@ -73,15 +74,6 @@ class SecretRef(Model):
     """Its keys, and the variables they go to."""
 
 
-class ResourceClaim(Model):
-    """A claim of `spec.resourceClaims` of the pod."""
-
-    name: Label
-    """Its name."""
-    request: Text | None = None
-    """Which request of the claim. When absent, the whole claim."""
-
-
 class Resources(Model):
     """Compute resources of a container, GPUs included."""
 
@@ -89,8 +81,6 @@ class Resources(Model):
     """Most it may use, by resource name: cpu, memory, nvidia.com/gpu."""
     requests: dict[Text, Quantity] = {}
     """What is set aside for it, by resource name. A missing one is taken from `limits`."""
-    claims: list[ResourceClaim] = []
-    """Dynamic resource claims it uses."""
 
 
 class Toleration(Model):
@@ -104,14 +94,14 @@ class Toleration(Model):
     """Value of the taint, for operator Equal. When absent, the empty value."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """Effect of the taint. When absent, every effect."""
-    toleration_seconds: int | None = None
+    toleration_seconds: Annotated[int, Field(ge=0, le=INT32)] | None = None
     """How long effect NoExecute is tolerated, in seconds. When absent, for ever."""
 
 
 class TopologySpread(Model):
     """How replicas are spread over zones or nodes."""
 
-    max_skew: Annotated[int, Field(ge=1)]
+    max_skew: Annotated[int, Field(ge=1, le=INT32)]
     """Largest difference in pods between two domains."""
     topology_key: LabelKey
     """Node label that makes the domains, such as topology.kubernetes.io/zone."""
@@ -119,7 +109,7 @@ class TopologySpread(Model):
     """What to do when it cannot be kept."""
     label_selector: KubernetesObject | None = None
     """Pods that are counted. When absent, the actor's own."""
-    min_domains: Annotated[int, Field(ge=1)] | None = None
+    min_domains: Annotated[int, Field(ge=1, le=INT32)] | None = None
     """Fewest domains. When absent, 1."""
     match_label_keys: list[LabelKey] = []
     """Pod labels whose values must agree as well."""
@@ -170,9 +160,9 @@ class ContainerPort(Model):
     """A port of the handler's container."""
 
     container_port: Port
-    """Number of the port."""
+    """Number of the port; 8081/TCP is the sidecar's."""
     name: Annotated[Label, Field(max_length=15)] | None = None
-    """Its name. When absent, it has none."""
+    """Its name; names that begin with asya- belong to the platform. When absent, it has none."""
     protocol: Literal["TCP", "UDP", "SCTP"] = "TCP"
     """Its protocol."""
 

@@ -18,6 +18,7 @@ from asya.api.crossrule import (
     seconds,
     twice,
 )
+from asya.api.workload import PODS_OWN
 from asya.policy import format_duration
 from asya.policy.protection import DEFAULT_MAX_OPEN_FOR, DEFAULT_OPEN_FOR
 from asya.policy.resiliency import DEFAULT_FIRST_DELAY, DEFAULT_MAX_INTERVAL
@@ -25,6 +26,8 @@ from asya.policy.resiliency import DEFAULT_FIRST_DELAY, DEFAULT_MAX_INTERVAL
 TERMINAL_ACTORS = ("x-sink", "x-sump")
 CREW = (*TERMINAL_ACTORS, "x-pause", "x-resume", "x-join")
 DEAD_LETTERS = "-dlq"
+CLOUDS = ("sqs", "pubsub")
+"""Transports at which a pod is who its service account is."""
 _RESILIENCY = ("spec", "resiliency")
 _POLICIES = (*_RESILIENCY, "policies")
 _DESTINATIONS = (*_RESILIENCY, "destinations")
@@ -59,12 +62,21 @@ def _image_and_handler(document: Mapping[str, Any]) -> Broken:
         yield ("spec", "handler"), "missing; expected module.function or module.Class.method"
 
 
-@rule("workloadRef takes the place of image and handler.")
+@rule("workloadRef takes the place of image, handler and all that shapes pods.")
 def _workload(document: Mapping[str, Any]) -> Broken:
     spec = at(document, "spec")
-    for name in ("image", "handler"):
+    for name in PODS_OWN:
         if "workloadRef" in spec and spec.get(name) is not None:
             yield ("spec", name), "counts only without workloadRef, whose pods do the work; give one of the two"
+
+
+@rule("Where rights belong to a service account, workloadRef comes with the workload's.", whole=True)
+def _workload_identity(document: Mapping[str, Any]) -> Broken:
+    spec = at(document, "spec")
+    transport = spec.get("transport")
+    if "workloadRef" in spec and transport in CLOUDS and spec.get("serviceAccountName") is None:
+        sentence = f"missing; expected the service account of the workload's pods, which gets the rights on {transport}"
+        yield ("spec", "serviceAccountName"), sentence
 
 
 @rule("A flavor is named once.")

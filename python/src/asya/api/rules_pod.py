@@ -25,8 +25,18 @@ SIDECAR_FIELDS = {
     "ASYA_RESILIENCY_DESTINATIONS": "spec.resiliency.destinations",
 }
 """Variables of the sidecar that a field of the manifest sets."""
-SIDECAR_PLATFORM = ("ASYA_SOCKET_DIR", "ASYA_SOCKET_MODE", "ASYA_ACTOR_SINK", "ASYA_ACTOR_SUMP", "ASYA_QUEUE_NAMES")
+SIDECAR_PLATFORM = (
+    "ASYA_SOCKET_DIR",
+    "ASYA_SOCKET_MODE",
+    "ASYA_ACTOR_SINK",
+    "ASYA_ACTOR_SUMP",
+    "ASYA_QUEUE_NAMES",
+    "ASYA_HEALTH_ADDR",
+    "ASYA_METRICS_ADDR",
+)
 """Variables of the sidecar that only the platform sets."""
+PLATFORM_FOLDERS = ("/opt/asya", "/var/run/asya", "/run/asya")
+"""Where runtime and socket are; in most images /var/run is a link to /run."""
 
 RULES: list[CrossRule] = []
 rule = collect(RULES)
@@ -85,20 +95,24 @@ def _unique_names(document: Mapping[str, Any]) -> Broken:
     yield from twice(containers, "container")
     yield from twice(volumes, "volume")
     yield from twice(field_of_each(document, ("spec", "stateProxy"), "name"), "state")
-    yield from twice(field_of_each(document, ("spec", "ports"), "name"), "port")
-    for path, name in containers + volumes:
+    ports = field_of_each(document, ("spec", "ports"), "name")
+    yield from twice(ports, "port")
+    for path, name in containers + volumes + ports:
         if name.startswith(RESERVED_NAME):
             yield path, f"{name!r} is reserved: names that begin with {RESERVED_NAME} belong to the platform"
 
 
-@rule("A mount names a volume that exists, and nothing else is mounted at its path.")
+@rule("A mount names a volume that exists, and nothing else is mounted at its path, which is none of the platform's.")
 def _mounts(document: Mapping[str, Any]) -> Broken:
     paths = field_of_each(document, ("spec", "volumeMounts"), "mountPath")
     for place, proxy in entries(document, "spec", "stateProxy"):
         path = at(mapping(proxy), "mount").get("path")
         if isinstance(path, str):
             paths.append(((*place, "mount", "path"), path))
-    yield from twice([(place, path.rstrip("/") or "/") for place, path in paths], "mount path")
+    yield from twice(paths, "mount path")
+    for place, path in paths:
+        if any(f"{path}/".startswith(f"{folder}/") for folder in PLATFORM_FOLDERS):
+            yield place, f"{path!r} is reserved: the platform mounts folders of its own there"
     volumes = {name for _, name in field_of_each(document, ("spec", "volumes"), "name")}
     for place, name in field_of_each(document, ("spec", "volumeMounts"), "name"):
         if name not in volumes and not at(document, "spec").get("flavors"):

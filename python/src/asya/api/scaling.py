@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from asya.api.fields import MAX_LIST, Label, Model, NumberText, Subdomain, Text
+from asya.api.fields import INT32, MAX_LIST, MAX_REPLICAS, Label, Model, NumberText, Subdomain, Text
 
-Count = Annotated[int, Field(ge=0)]
-Seconds = Annotated[int, Field(ge=0)]
+Replicas = Annotated[int, Field(ge=0, le=MAX_REPLICAS)]
+Seconds = Annotated[int, Field(ge=0, le=INT32)]
 
 
 class FallbackSpec(Model):
@@ -17,7 +17,7 @@ class FallbackSpec(Model):
 
     failure_threshold: Annotated[int, Field(ge=1, le=1000)]
     """How many readings in a row must fail first."""
-    replicas: Count
+    replicas: Replicas
     """Replicas to run then."""
     behavior: Literal["static", "currentReplicas", "currentReplicasIfHigher", "currentReplicasIfLower"] = "static"
     """`static` runs `replicas`; the others keep the present number, always or when it is higher or lower."""
@@ -28,7 +28,7 @@ class ScalingStep(Model):
 
     type: Literal["Pods", "Percent"]
     """Whether `value` counts pods or percent of the present number."""
-    value: Annotated[int, Field(ge=1)]
+    value: Annotated[int, Field(ge=1, le=INT32)]
     """Pods or percent per period."""
     period_seconds: Annotated[int, Field(ge=1, le=1800)]
     """Length of the period, in seconds."""
@@ -103,21 +103,21 @@ class ScalingSpec(Model):
 
     enabled: bool = True
     """Scale by the queue. When false, `spec.replicas` replicas run all the time."""
-    min_replica_count: Count = 0
+    min_replica_count: Replicas = 0
     """Fewest replicas; 0 lets an idle actor cost nothing."""
-    max_replica_count: Annotated[int, Field(ge=1)] = 10
+    max_replica_count: Annotated[int, Field(ge=1, le=MAX_REPLICAS)] = 10
     """Most replicas."""
     idle_replica_count: Literal[0] | None = None
     """0: go to zero when idle although `minReplicaCount` is higher. When absent, `minReplicaCount` stay."""
-    polling_interval: Annotated[int, Field(ge=1)] = 30
+    polling_interval: Annotated[int, Field(ge=1, le=INT32)] = 30
     """How often the queue is looked at, in seconds."""
     cooldown_period: Seconds = 300
     """How long the queue must be idle before the last replica goes, in seconds."""
     initial_cooldown_period: Seconds = 0
     """How long after creation the actor is not scaled to zero, in seconds."""
-    queue_length: Annotated[int, Field(ge=1)] = 5
+    queue_length: Annotated[int, Field(ge=1, le=INT32)] = 5
     """Messages per replica: with a backlog of n, n / queueLength replicas are wanted, rounded up."""
-    activation_queue_length: Count = 0
+    activation_queue_length: Annotated[int, Field(ge=0, le=INT32)] = 0
     """Backlog above which the first replica starts."""
     scale_on_in_flight: bool = True
     """Count messages that are being worked on, so that a long call is not scaled away."""
@@ -125,7 +125,7 @@ class ScalingSpec(Model):
     """Count messages that wait for a retry."""
     paused: bool = False
     """Leave the number of replicas as it is."""
-    paused_replica_count: Count | None = None
+    paused_replica_count: Replicas | None = None
     """Hold exactly this many replicas. When absent, `paused` decides."""
     fallback: FallbackSpec | None = None
     """What to do while the queue's length cannot be read. When absent, the number of replicas stays."""

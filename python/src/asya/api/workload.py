@@ -7,6 +7,15 @@ from typing import Literal
 from asya.api.fields import Model, Subdomain, UrlPath
 from asya.api.pod import Port
 
+PODS_OWN = (
+    "image", "handler", "imagePullPolicy", "imagePullSecrets", "pythonExecutable", "command", "args", "envFrom",
+    "resources", "ports", "probes", "securityContext", "volumes", "volumeMounts", "initContainers", "sidecars",
+    "nodeSelector", "tolerations", "affinity", "topologySpreadConstraints", "priorityClassName", "runtimeClassName",
+    "podSecurityContext", "podLabels", "podAnnotations", "hostAliases", "strategy", "stateProxy",
+    "podDisruptionBudget", "networkPolicy",
+)  # fmt: skip
+"""Fields of `spec` that shape pods of the actor's own, and so do nothing to those of a workload."""
+
 
 class WorkloadRef(Model):
     """A workload of the actor's namespace. The sidecar is put into its pods; it calls them over HTTP on loopback."""

@@ -48,7 +48,7 @@ def handler(context: Context) -> Manifest:
     """Return the container with people's code; only its command is ours."""
     spec, settings = context.actor.spec, context.settings
     port = settings.sidecar.port
-    given = bool(spec.resources.limits or spec.resources.requests or spec.resources.claims)
+    given = bool(spec.resources.limits or spec.resources.requests)
     found: Manifest = {
         "name": HANDLER,
         "image": spec.image,
