@@ -34,11 +34,12 @@ def _host_aliases(document: Mapping[str, Any]) -> Broken:
 
 @rule("Spread constraints differ in topologyKey or whenUnsatisfiable.")
 def _spread(document: Mapping[str, Any]) -> Broken:
-    found = [
-        ((*place, "topologyKey"), f"{mapping(entry).get('topologyKey')} {mapping(entry).get('whenUnsatisfiable')}")
+    constraints = [
+        ((*place, "topologyKey"), mapping(entry))
         for place, entry in entries(document, "spec", "topologySpreadConstraints")
     ]
-    yield from twice(found, "constraint")
+    keys = [(place, f"{each.get('topologyKey')} {each.get('whenUnsatisfiable')}") for place, each in constraints]
+    yield from twice(keys, "constraint")
 
 
 @rule("Containers of yours have each variable, mount and port once.")
@@ -53,4 +54,8 @@ def _containers(document: Mapping[str, Any]) -> Broken:
 def _numbers(document: Mapping[str, Any], path: Path) -> list[tuple[Path, str]]:
     """Return (path, number/protocol) of each port in the list at `path`."""
     ports = [((*place, "containerPort"), mapping(entry)) for place, entry in entries(document, *path)]
-    return [(place, f"{port.get('containerPort')}/{port.get('protocol', 'TCP')}") for place, port in ports]
+    return [
+        (place, f"{port['containerPort']}/{port.get('protocol', 'TCP')}")
+        for place, port in ports
+        if isinstance(port.get("containerPort"), int)
+    ]
