@@ -6,8 +6,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
-# Processes for `make test`.
-JOBS ?= 2
+# Processes for `make test`, which mostly waits: one more than there are cores in CI.
+JOBS ?= 3
 # More words for pytest, for example ARGS="-k retry".
 ARGS ?=
 # Lines of output are wanted when they happen, also in a CI log.

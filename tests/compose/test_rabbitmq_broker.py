@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import aiormq
 import pytest
-from tests.compose.calls import Manifest, actor, call, platform
+from tests.compose.calls import Manifest, actor, call, platform, settled
 from tests.support.rabbitmq import call_management
 
 from asya.errors import DeniedError
@@ -24,7 +24,8 @@ SOON = 20.0
 USER = "resize-of-shop"
 LADDER = Ladder()
 
-pytestmark = pytest.mark.rabbitmq
+# Users belong to the whole broker: these tests must not meet in it.
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.xdist_group("broker users")]
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def namespaced(resources: dict[str, Manifest], kind: str) -> list[Manifest]:
 
 @pytest.fixture
 def scene(rabbitmq_url: str, rabbitmq_management_url: str) -> Iterator[Scene]:
-    parts, resources = urlsplit(rabbitmq_url), call(actor()).resources
+    parts, resources = urlsplit(rabbitmq_url), settled(actor())
     vhost = parts.path.removeprefix("/")
 
     def manage(method: str, path: str, body: object = None) -> None:
