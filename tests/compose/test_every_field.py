@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from tests.compose.calls import Manifest, actor, call, platform
+from tests.compose.calls import Answer, Manifest, actor, call, platform
 from tests.compose.fields import Path, every_field
+from tests.compose.test_moving import SQS
 
 from asya.api import ActorSpec
+from asya.api.workload import PODS_OWN
 
 FIELDS = list(every_field(ActorSpec))
 
@@ -49,6 +51,19 @@ ELSEWHERE = {
     ("flavors",): "tests/compose/test_compose.py, TestFlavors",
     ("transport",): "tests/compose/test_moving.py",
 }
+# The same of an actor that is bound to somebody else's workload.
+BOUND: Manifest = {"workloadRef": {"name": "theirs", "port": 8000}}
+BESIDE_BOUND: Mapping[Path, Manifest] = {
+    **BESIDE,
+    ("replicas",): {
+        "scaling": {"enabled": False},
+        "resiliency": {"rateLimit": {"rate": "9/s", "scope": "actor"}},
+    },
+}
+ELSEWHERE_BOUND = {
+    **ELSEWHERE,
+    ("serviceAccountName",): "test_a_bound_actor_has_the_account_of_its_workload",
+}
 
 
 def merged(below: Any, above: Any) -> Any:
@@ -57,8 +72,8 @@ def merged(below: Any, above: Any) -> Any:
     return above
 
 
-def beside(path: Path) -> Manifest:
-    return next((value for start, value in BESIDE.items() if path[: len(start)] == start), {})
+def beside(path: Path, table: Mapping[Path, Manifest] = BESIDE) -> Manifest:
+    return next((value for start, value in table.items() if path[: len(start)] == start), {})
 
 
 @pytest.mark.parametrize(("path", "value"), FIELDS, ids=[".".join(path) for path, _ in FIELDS])
@@ -82,9 +97,45 @@ def test_a_field_changes_what_is_composed(path: Path, value: Manifest) -> None:
     assert now.resources != then.resources
 
 
+@pytest.mark.parametrize(("path", "value"), FIELDS, ids=[".".join(path) for path, _ in FIELDS])
+def test_a_field_of_a_bound_actor_counts_or_is_refused(path: Path, value: Manifest) -> None:
+    if path in ELSEWHERE_BOUND or path[0] == "workloadRef":
+        return
+    value, settings = VALUES.get(path, value), platform(podMonitor={})
+    if path[0] in PODS_OWN:
+        (fatal,) = call({**actor(), "spec": {**BOUND, **value}}, settings).fatal
+        assert fatal.startswith(f"spec.{path[0]}: counts only without workloadRef")
+        return
+    spec = {**BOUND, **beside(path, BESIDE_BOUND)}
+
+    then = call({**actor(), "spec": spec}, settings)
+    now = call({**actor(), "spec": merged(spec, value)}, settings)
+
+    assert not then.fatal, then.fatal
+    if path in NOT_ON_RABBITMQ:
+        assert now.fatal[0].startswith(NOT_ON_RABBITMQ[path])
+        return
+    assert not now.fatal, now.fatal
+    assert now.resources != then.resources
+
+
+def test_a_bound_actor_has_the_account_of_its_workload() -> None:
+    settings = platform()
+    settings["transports"]["sqs"] = SQS
+
+    def bound(**spec: str) -> Answer:
+        return call({**actor(), "spec": {**BOUND, "transport": "sqs", **spec}}, settings)
+
+    assert bound().fatal[0].startswith("spec.serviceAccountName: missing; expected the service account")
+    one, other = bound(serviceAccountName="one"), bound(serviceAccountName="other")
+    assert not one.fatal, one.fatal
+    assert one.resources != other.resources
+
+
 def test_the_tables_name_fields_that_exist() -> None:
     known = {path[:length] for path, _ in FIELDS for length in range(1, len(path) + 1)}
-    assert set(BESIDE) | set(VALUES) | set(NOT_ON_RABBITMQ) | set(ELSEWHERE) <= known
+    assert set(BESIDE) | set(VALUES) | set(NOT_ON_RABBITMQ) | set(ELSEWHERE_BOUND) <= known
+    assert {(name,) for name in PODS_OWN} <= known
 
 
 def test_a_field_that_changes_nothing_would_be_seen() -> None:

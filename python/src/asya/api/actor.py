@@ -150,7 +150,8 @@ class ActorSpec(Model):
     probes: Probes = Probes()
     """Probes of the handler's container in place of ours."""
     security_context: KubernetesObject | None = None
-    """Security context of the handler's container (core/v1). When absent, the platform's restricted one."""
+    """Security context of the handler's container (core/v1), merged over the platform's restricted one.
+    When absent, that alone."""
     volumes: Annotated[list[Volume], Field(max_length=MAX_LIST)] = []
     """Volumes of the pod."""
     volume_mounts: Annotated[list[VolumeMount], Field(max_length=MAX_LIST)] = []
@@ -176,7 +177,8 @@ class ActorSpec(Model):
     runtime_class_name: Subdomain | None = None
     """Runtime class of the pods, such as nvidia. When absent, the cluster's default."""
     pod_security_context: KubernetesObject | None = None
-    """Security context of the pods (PodSecurityContext, core/v1). When absent, the platform's restricted one."""
+    """Security context of the pods (PodSecurityContext, core/v1), merged over the platform's restricted one.
+    When absent, that alone."""
     pod_labels: dict[LabelKey, LabelValue] = {}
     """Labels of the pods alone."""
     pod_annotations: dict[LabelKey, str] = {}

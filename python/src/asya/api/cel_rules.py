@@ -12,7 +12,14 @@ from asya.api.cel import Validation, has, text, texts, unique, value
 from asya.api.fields import LABEL
 from asya.api.rules_keys import SIDECAR_PORT, TAKEN_PORT
 from asya.api.rules_mesh import CLOUDS, CREW, DEAD_LETTERS, TERMINAL_ACTORS
-from asya.api.rules_pod import PLATFORM_FOLDERS, RESERVED_ENV, RESERVED_NAME, SIDECAR_FIELDS, SIDECAR_PLATFORM
+from asya.api.rules_pod import (
+    CONNECTOR_PLATFORM,
+    PLATFORM_FOLDERS,
+    RESERVED_ENV,
+    RESERVED_NAME,
+    SIDECAR_FIELDS,
+    SIDECAR_PLATFORM,
+)
 from asya.api.workload import PODS_OWN
 from asya.policy import format_duration
 from asya.policy.protection import DEFAULT_MAX_OPEN_FOR, DEFAULT_OPEN_FOR
@@ -209,7 +216,10 @@ _RULES: dict[str, list[Validation]] = {
             "a mount path is given twice",
         )
     ],
-    "spec.stateProxy[].connector.env[].name": [_reserved(RESERVED_ENV)],
+    "spec.stateProxy[].connector.env[].name": [
+        _reserved(RESERVED_ENV),
+        Validation(f"self != {text(CONNECTOR_PLATFORM)}", "is reserved: only the platform sets it"),
+    ],
     "spec.sidecar.env[].name": _taken(),
     "spec.secretRefs[].keys[].envVar": [_reserved(RESERVED_ENV)],
     "spec.volumes[].name": [_reserved(RESERVED_NAME)],

@@ -35,8 +35,12 @@ SIDECAR_PLATFORM = (
     "ASYA_METRICS_ADDR",
 )
 """Variables of the sidecar that only the platform sets."""
+CONNECTOR_PLATFORM = "CONNECTOR_SOCKET"
+"""Variable of a state connector that only the platform sets."""
 PLATFORM_FOLDERS = ("/opt/asya", "/var/run/asya", "/run/asya")
 """Where runtime and socket are; in most images /var/run is a link to /run."""
+
+_PLATFORM_ONLY = "is reserved: only the platform sets it"
 
 RULES: list[CrossRule] = []
 rule = collect(RULES)
@@ -59,20 +63,22 @@ def _variables(document: Mapping[str, Any]) -> Broken:
                 names += field_of_each(document, (*ref, "keys"), "envVar")
         yield from twice(names, "variable")
         for place, name in names:
-            if name.startswith(RESERVED_ENV) and (why := _reserved(name, container, document)):
+            if why := _reserved(name, container, document):
                 yield place, f"{name!r} {why}"
 
 
 def _reserved(name: str, container: str, document: Mapping[str, Any]) -> str | None:
-    """Say why a name that begins with ASYA_ may not be used, None when it may."""
-    if container == "handler" and is_crew(document):
+    """Say why a name may not be used, None when it may."""
+    if container == "connector" and name == CONNECTOR_PLATFORM:
+        return _PLATFORM_ONLY
+    if not name.startswith(RESERVED_ENV) or (container == "handler" and is_crew(document)):
         return None
     if container != "sidecar":
         return f"is reserved: names that begin with {RESERVED_ENV} belong to the platform"
     plain = name.removesuffix("_FILE")
     if plain in SIDECAR_FIELDS:
         return f"has a field of its own: {SIDECAR_FIELDS[plain]}"
-    return "is reserved: only the platform sets it" if plain in SIDECAR_PLATFORM else None
+    return _PLATFORM_ONLY if plain in SIDECAR_PLATFORM else None
 
 
 @rule("A variable has a value or a reference, an envFrom entry one of Secret and ConfigMap.")
