@@ -1,15 +1,19 @@
-"""Rendered charts, each scenario once per session."""
+"""Rendered charts, each scenario once per session, and an API server as it is where Crossplane runs."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import os
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from pyhelm3 import Client
 from tests.charts.binaries import needed
 from tests.charts.scenarios import Manifest, Scenario, copy_charts, render
+from tests.charts.sources import source
+from tests.support.apiserver import ApiServer, ServerUnavailableError
 
 Rendered = Callable[[Scenario], list[Manifest]]
 
@@ -40,3 +44,28 @@ def rendered(helm: Client, chart_folder: Path) -> Rendered:
         return found[scenario]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[ApiServer]:
+    """An API server with the kinds of Crossplane and of the Messaging Topology Operator."""
+    kubectl = needed("kubectl")
+    crds = [source("crossplane") / "cluster" / "crds", source("topology-operator") / "config" / "crd" / "bases"]
+    try:
+        started = ApiServer().__enter__()
+    except ServerUnavailableError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(str(error))
+    try:
+        command = [kubectl, "--kubeconfig", started.kubeconfig]
+        for folder in crds:
+            subprocess.run([*command, "create", "--filename", folder], check=True, capture_output=True)
+        subprocess.run(
+            [*command, "wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"],
+            check=True,
+            capture_output=True,
+        )
+        yield started
+    finally:
+        started.stop()

@@ -46,10 +46,10 @@ SCENARIOS = [
 ]
 
 
-def copy_charts(folder: Path) -> Path:
+def copy_charts(folder: Path, charts: Path = CHARTS) -> Path:
     """Copy the charts; the umbrella with ours inside, and without its entry for KEDA, which is not ours to compare."""
     copied = folder / "charts"
-    shutil.copytree(CHARTS, copied, ignore=shutil.ignore_patterns("*.tgz", "Chart.lock"))
+    shutil.copytree(charts, copied, ignore=shutil.ignore_patterns("*.tgz", "Chart.lock"))
     about = yaml.safe_load((copied / "asya" / "Chart.yaml").read_text())
     about["dependencies"] = [item for item in about["dependencies"] if item["name"] in OWN]
     (copied / "asya" / "Chart.yaml").write_text(yaml.safe_dump(about))

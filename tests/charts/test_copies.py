@@ -11,6 +11,7 @@ from charts_values import ChartError
 from tests.charts.conftest import Rendered
 from tests.charts.scenarios import CHARTS, ROOT, SCENARIOS, Manifest, Scenario
 
+from asya_composer import flavors
 from asya_composer.kinds import COMPOSED
 from asya_composer.settings import Settings
 
@@ -105,6 +106,12 @@ def test_the_input_is_read_by_the_function(rendered: Rendered, name: str, transp
     settings = Settings.model_validate(found["spec"]["pipeline"][0]["input"])
     assert settings.default_transport == transport
     assert getattr(settings.transports, transport) is not None
+
+
+def test_the_chart_s_flavors_are_read_by_the_function(rendered: Rendered) -> None:
+    found = only(rendered(scenario("asya-crossplane/admission-policy")), "EnvironmentConfig", "gpu")
+    assert found["metadata"]["labels"]["asya.sh/flavor"] == "gpu"
+    assert flavors.read("gpu", found).spec == {"nodeSelector": {"gpu": "true"}}
 
 
 def test_dashboards_and_alerts_are_the_generated_ones(rendered: Rendered) -> None:

@@ -1,15 +1,17 @@
 """Values that are wrong are refused, with the place of the mistake; all others are described."""
 
-import asyncio
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from charts_values import ChartError, Value, read_values
 from pyhelm3 import Client
 from pyhelm3.errors import Error
+from tests.charts.binaries import needed
 from tests.charts.scenarios import CHARTS, SCENARIOS, render
 
 RABBITMQ = next(scenario for scenario in SCENARIOS if str(scenario) == "asya-crossplane/rabbitmq").values
@@ -65,6 +67,8 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "namespace": ("asya-crew", {"namespaces": ["Team_A"]}, "namespaces"),
     "checkpoint": ("asya-crew", {"checkpoint": {"url": "gs://bucket"}}, "checkpoint"),
     "no certificate": ("asya-operator", {"webhook": {"caBundle": "YQ=="}}, "webhook.secretName"),
+    "admission policy": ("asya-crossplane", rabbitmq("admissionPolicy", {"actions": ["Refuse"]}), "actions"),
+    "resync": ("asya-operator", {"resync": "60"}, "resync"),
     "no authority": ("asya-operator", {"webhook": {"secretName": "a"}}, "webhook.caBundle"),
     "failure policy": ("asya-operator", {"webhook": {"failurePolicy": "ignore"}}, "failurePolicy"),
     "umbrella, misspelt": ("asya", {"asya-crossplain": {}}, "asya-crossplain"),
@@ -80,15 +84,23 @@ async def test_wrong_values_are_refused(helm: Client, chart_folder: Path, case: 
 
 
 @pytest.mark.parametrize("transport", ["rabbitmq", "sqs", "pubsub"])
-def test_each_transport_has_its_values_file(helm: Client, chart_folder: Path, transport: str) -> None:
-    """The file alone, or with what only its reader can know, installs."""
-    import yaml
-
+async def test_each_transport_s_values_file_is_enough(helm: Client, chart_folder: Path, transport: str) -> None:
     given = yaml.safe_load((CHARTS / "asya" / f"values-{transport}.yaml").read_text())
-    told = next(scenario for scenario in SCENARIOS if str(scenario) == f"asya/{transport}").values
-    found = asyncio.run(render(helm, chart_folder, "asya", given, told))
+    found = await render(helm, chart_folder, "asya", given)
     composition = next(item for item in found if item["kind"] == "Composition")
     assert composition["spec"]["pipeline"][0]["input"]["defaultTransport"] == transport
+    assert [item for item in found if item["kind"] == "MutatingWebhookConfiguration"], "nothing had to be switched off"
+
+
+def test_the_admission_policy_needs_a_kubernetes_that_has_it(chart_folder: Path) -> None:
+    values = CHARTS / "asya-crossplane" / "ci" / "admission-policy-values.yaml"
+    command = [needed("helm"), "template", chart_folder / "asya-crossplane", "--values", values, "--kube-version"]
+    found = {
+        version: subprocess.run([*command, version], capture_output=True, text=True, check=False, timeout=60)
+        for version in ("1.29.14", "1.30.1-gke.100")
+    }
+    assert "admissionPolicy.enabled needs Kubernetes 1.30 or later" in found["1.29.14"].stderr
+    assert found["1.30.1-gke.100"].returncode == 0, found["1.30.1-gke.100"].stderr
 
 
 # What holds a credential, by the name of its key; a name, key or place of a Secret is none.

@@ -40,7 +40,7 @@ def _known(program: str, *verbs: str) -> frozenset[str]:
 
 def _verbs(words: list[str]) -> list[str]:
     """Return the verb, with the words that belong to it where its help has pages of its own."""
-    several = {("create", "secret"): 3, ("create", "namespace"): 2, ("create", "role"): 2}
+    several = {("create", "secret"): 3, ("create", "namespace"): 2, ("create", "role"): 2, ("create", "rolebinding"): 2}
     return words[: several.get(tuple(words[:2]), 1)]
 
 

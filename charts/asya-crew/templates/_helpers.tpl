@@ -40,7 +40,12 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- $spec := dict "image" $image "handler" (printf "asya.crew.%s.handle" .module) -}}
 {{- with .env }}{{ $_ := set $spec "env" . }}{{ end -}}
 {{- with $root.Values.checkpoint.secretName }}{{ $_ := set $spec "envFrom" (list (dict "secretRef" (dict "name" .))) }}{{ end -}}
+{{- if hasPrefix "s3://" $root.Values.checkpoint.url }}
+{{- $_ := set $spec "networkPolicy" (dict "egress" (list (dict "ports" (list (dict "port" 443 "protocol" "TCP"))))) }}
+{{- end -}}
 {{- $spec = mergeOverwrite $spec (deepCopy $root.Values.spec) (deepCopy .spec) -}}
+{{- /* Never by metadata.name: a composite of a claim has another one. */}}
+{{- $_ := set $spec "actor" .name -}}
 apiVersion: asya.sh/v1alpha1
 kind: AsyncActor
 metadata:

@@ -40,10 +40,29 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: operator
 {{- end -}}
 
-{{- define "asya-operator.certificate-secret" -}}
+{{/* Who makes the webhook's certificate: cert-manager, the user, or this chart. */}}
+{{- define "asya-operator.certificate-maker" -}}
 {{- if .Values.webhook.certManager.enabled -}}
-asya-operator-webhook
+cert-manager
+{{- else if or .Values.webhook.secretName .Values.webhook.caBundle -}}
+user
 {{- else -}}
-{{ required "webhook.secretName is needed unless webhook.certManager.enabled; or set webhook.enabled=false" .Values.webhook.secretName }}
+chart
 {{- end -}}
+{{- end -}}
+
+{{/* Each maker has a Secret of its own: what one has made, another may not take over. */}}
+{{- define "asya-operator.certificate-secret" -}}
+{{- $maker := include "asya-operator.certificate-maker" . -}}
+{{- if eq $maker "cert-manager" -}}
+asya-operator-webhook
+{{- else if eq $maker "chart" -}}
+asya-operator-webhook-self-signed
+{{- else -}}
+{{ required "webhook.secretName is needed with webhook.caBundle" .Values.webhook.secretName }}
+{{- end -}}
+{{- end -}}
+
+{{- define "asya-operator.host" -}}
+asya-operator.{{ .Release.Namespace }}.svc
 {{- end -}}
