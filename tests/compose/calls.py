@@ -110,13 +110,28 @@ def _matches(selector: fnv1.ResourceSelector, manifest: Manifest) -> bool:
     return all(labels.get(name) == value for name, value in selector.match_labels.labels.items())
 
 
+def settled(
+    composite: Manifest, settings: Manifest | None = None, *, cluster: Iterable[Manifest] = ()
+) -> dict[str, Manifest]:
+    """What a cluster shows once everything that waited for something else is there too."""
+    there, observed = list(cluster), dict[str, Manifest]()
+    for _ in range(2 * ROUNDS):
+        answer = call(composite, settings, observed=observed, cluster=there)
+        assert not answer.fatal, answer.fatal
+        before, observed = observed, as_observed(answer)
+        if observed == before:
+            return observed
+    raise AssertionError("it composes something else each time")
+
+
 def as_observed(answer: Answer) -> dict[str, Manifest]:
     """What a cluster shows once every controller has done its work."""
     return {key: _at_work(manifest) for key, manifest in answer.resources.items()}
 
 
 def _at_work(manifest: Manifest) -> Manifest:
-    metadata = {**manifest["metadata"], "uid": "1", "resourceVersion": "7", "generation": 1, "managedFields": [{}]}
+    metadata = {**manifest["metadata"], "uid": "1", "resourceVersion": "7", "generation": 1}
+    metadata["managedFields"] = _managed_fields(manifest)
     found: Manifest = {**manifest, "metadata": metadata}
     match manifest["kind"]:
         case "Deployment":
@@ -131,7 +146,26 @@ def _at_work(manifest: Manifest) -> Manifest:
             found["status"] = {"conditions": [_true("Ready"), {"type": "Active", "status": "False"}]}
         case _:
             found["status"] = {"conditions": [_true("Ready"), _true("Synced")], "atProvider": _at_provider(manifest)}
+            if (manifest["apiVersion"], manifest["kind"]) == ("rabbitmq.com/v1beta1", "User"):
+                found["status"]["username"] = username(manifest["metadata"]["name"])
     return found
+
+
+CROSSPLANE = "apiextensions.crossplane.io/composed/0123456789abcdef"
+
+
+def _managed_fields(manifest: Manifest) -> list[Manifest]:
+    """Who owns what: Crossplane what it has applied; an autoscaler the number of replicas, where that is missing."""
+    metadata, spec = manifest["metadata"], manifest.get("spec", {})
+    own: Manifest = {
+        f"f:{part}": {f"f:{name}": {} for name in metadata.get(part, {})} for part in ("labels", "annotations")
+    }
+    fields: Manifest = {"f:metadata": own, "f:spec": {f"f:{name}": {} for name in spec}}
+    entries = [{"manager": CROSSPLANE, "operation": "Apply", "fieldsV1": fields}]
+    if manifest["kind"] == "Deployment" and "replicas" not in spec:
+        scaled: Manifest = {"f:spec": {"f:replicas": {}}}
+        entries.append({"manager": "keda", "operation": "Update", "subresource": "scale", "fieldsV1": scaled})
+    return entries
 
 
 def _at_provider(manifest: Manifest) -> Manifest:
@@ -149,6 +183,11 @@ def _at_provider(manifest: Manifest) -> Manifest:
             return {"email": email, "member": f"serviceAccount:{email}", "name": f"projects/-/serviceAccounts/{email}"}
         case _:
             return {}
+
+
+def username(user: str) -> str:
+    """What the operator makes up for a User."""
+    return f"made-up-for-{user}"
 
 
 def _true(kind: str) -> Manifest:

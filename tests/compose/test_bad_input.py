@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from tests.compose.calls import Answer, Manifest, actor, as_observed, call, platform
+from tests.compose.calls import Answer, Manifest, actor, call, platform, settled
 
 VARIABLE = {"name": "A", "value": "1"}
 
@@ -42,13 +42,29 @@ ACTORS: Mapping[str, tuple[Mapping[str, Any], str]] = {
 
 
 def refused(answer: Answer, observed: Mapping[str, Manifest], begins: str) -> None:
-    """By a result that names the field, by a condition that says the same, and with nothing changed."""
+    """By status, condition and event, which name the field, and with nothing changed."""
+    assert not answer.fatal, "Crossplane would drop the status"
+    ((kind, message),) = (
+        (kind, text) for kind, (status, reason, text) in answer.conditions.items() if (status, reason) == REFUSED
+    )
+    assert message.startswith(begins), message
+    assert answer.warnings == [f"{kind}: {message}"]
+    assert (answer.status["phase"], answer.status["message"]) == ("Degraded", message)
+    assert not any(answer.ready.values())
+    unchanged(answer, observed)
+
+
+REFUSED = ("False", "Refused")
+
+
+def refused_at_first(answer: Answer, begins: str) -> None:
+    """By a result that names the field, and by a condition that says the same."""
     assert len(answer.fatal) == 1
     assert answer.fatal[0].startswith(begins), answer.fatal
-    assert ("False", "Refused", answer.fatal[0]) in answer.conditions.values()
+    assert (*REFUSED, answer.fatal[0]) in answer.conditions.values()
     assert not answer.warnings
     assert not answer.status, "Crossplane drops it, so nothing is said that would not come"
-    unchanged(answer, observed)
+    assert not answer.resources
 
 
 def unchanged(answer: Answer, observed: Mapping[str, Manifest]) -> None:
@@ -66,16 +82,16 @@ _SCALED = ("replicas", "rabbitmq-deployment")
 
 @pytest.mark.parametrize(("spec", "begins"), ACTORS.values(), ids=ACTORS)
 def test_a_wrong_actor_is_refused_by_its_field(spec: Mapping[str, Any], begins: str) -> None:
-    observed = as_observed(call(actor()))
+    observed = settled(actor())
 
-    answer = call(actor(**spec), observed=observed)
-
-    refused(answer, observed, begins)
+    refused(call(actor(**spec), observed=observed), observed, begins)
+    refused_at_first(call(actor(**spec)), begins)
 
 
 def flavor(name: str, **data: Any) -> Manifest:
     version = "apiextensions.crossplane.io/v1beta1"
-    return {"apiVersion": version, "kind": "EnvironmentConfig", "metadata": {"name": name}, "data": data}
+    metadata = {"name": name, "labels": {"asya.sh/flavor": name}}
+    return {"apiVersion": version, "kind": "EnvironmentConfig", "metadata": metadata, "data": data}
 
 
 # What is wrong -> flavors of the cluster, and how the message begins. The actor wants `one` and `two`.
@@ -96,17 +112,19 @@ FLAVORS: Mapping[str, tuple[list[Manifest], str]] = {
 
 @pytest.mark.parametrize(("flavors", "begins"), FLAVORS.values(), ids=FLAVORS)
 def test_a_wrong_flavor_is_refused_by_its_name(flavors: list[Manifest], begins: str) -> None:
-    observed = as_observed(call(actor()))
+    observed = settled(actor())
     refused(call(actor(flavors=["one", "two"]), observed=observed, cluster=flavors), observed, begins)
+    refused_at_first(call(actor(flavors=["one", "two"]), cluster=flavors), begins)
 
 
 def test_a_missing_flavor_is_told_once_and_nothing_is_changed() -> None:
-    observed = as_observed(call(actor()))
+    observed = settled(actor())
     wanted = actor(flavors=["one", "two"])
     answer = call(wanted, observed=observed, cluster=[flavor("one")])
     message = "spec.flavors: there is no EnvironmentConfig 'two'"
     assert answer.conditions["FlavorsResolved"] == ("False", "FlavorMissing", message)
     assert answer.warnings == [f"FlavorsResolved: {message}"]
+    assert (answer.status["phase"], answer.status["message"]) == ("Degraded", message)
     unchanged(answer, observed)
     condition = {"type": "FlavorsResolved", "status": "False", "reason": "FlavorMissing", "message": message}
     again = {**wanted, "status": {"conditions": [condition]}}
@@ -115,8 +133,9 @@ def test_a_missing_flavor_is_told_once_and_nothing_is_changed() -> None:
 
 @pytest.mark.parametrize("name", ["a" * 64, "resize-dlq", "x-sink"])
 def test_a_name_that_is_none_for_an_actor_is_refused(name: str) -> None:
-    observed = as_observed(call(actor()))
+    observed = settled(actor())
     refused(call(actor(name), observed=observed), observed, "metadata.name: ")
+    refused_at_first(call(actor(name)), "metadata.name: ")
 
 
 def test_several_mistakes_are_told_at_once() -> None:

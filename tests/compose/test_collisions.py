@@ -34,7 +34,9 @@ def test_the_younger_is_refused_and_keeps_what_it_has(own: tuple[str, str], othe
     mine, theirs = of(*own), of(*other, created=ELDER)
     observed = as_observed(call(mine, DASH))
     refused = call(mine, DASH, observed=observed, cluster=[mine, theirs])
-    (message,) = refused.fatal
+    _, reason, message = refused.conditions["WorkloadReady"]
+    assert reason == "Refused"
+    assert set(refused.resources) == set(observed)
     assert message.startswith(f"spec.actor: with queueNames: dash, {own[1]!r} would share a queue with {other[1]!r}")
     assert other[0] in message
     assert not call(theirs, DASH, cluster=[mine, theirs]).fatal

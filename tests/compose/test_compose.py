@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
 import pytest
-from tests.compose.calls import Answer, Manifest, actor, as_observed, call, platform
+from tests.compose.calls import Answer, Manifest, actor, as_observed, call, platform, settled, username
 
-OWN = {"user", "permission", "topic-permission", "delay-permission"}
+WHOSE = hashlib.sha256(username("resize-rabbitmq-user").encode()).hexdigest()[:16]
+RIGHTS = {f"{right}-{WHOSE}" for right in ("permission", "topic-permission", "delay-permission")}
+OWN = {"user", *RIGHTS}
 QUEUES = {
     "queue",
     "dead-letter-queue",
@@ -36,14 +39,15 @@ def container(answer: Answer, name: str) -> Manifest:
 
 def test_a_ten_line_manifest_becomes_everything_an_actor_needs() -> None:
     answer = call(actor())
-    assert set(answer.resources) == {f"rabbitmq-{key}" for key in OWN | QUEUES | WORK} | SHARED
+    assert set(answer.resources) == {f"rabbitmq-{key}" for key in {"user"} | QUEUES | WORK} | SHARED
+    assert set(settled(actor())) == {f"rabbitmq-{key}" for key in OWN | QUEUES | WORK} | SHARED
     assert not any(answer.ready.values())
     assert answer.status["phase"] == "Creating"
     assert not answer.fatal
 
 
 def test_everything_is_ready_at_zero_replicas() -> None:
-    answer = call(actor(), observed=as_observed(call(actor())))
+    answer = call(actor(), observed=settled(actor()))
     assert all(answer.ready.values()), answer.ready
     assert answer.status["phase"] == "Napping"
     assert {answer.conditions[f"{part}Ready"][0] for part in ("Queue", "Identity", "Autoscaler", "Workload")} == {
@@ -52,7 +56,7 @@ def test_everything_is_ready_at_zero_replicas() -> None:
 
 
 def test_it_is_ready_with_replicas() -> None:
-    observed = as_observed(call(actor()))
+    observed = settled(actor())
     observed["rabbitmq-deployment"]["spec"]["replicas"] = 2
     status: Manifest = {"observedGeneration": 1, "replicas": 2, "readyReplicas": 1, "availableReplicas": 1}
     observed["rabbitmq-deployment"]["status"] = status
@@ -63,7 +67,7 @@ def test_it_is_ready_with_replicas() -> None:
 
 
 def test_the_second_answer_is_the_first_byte_for_byte() -> None:
-    observed = as_observed(call(actor()))
+    observed = settled(actor())
     first, second = (call(actor(), observed=observed).response for _ in range(2))
     assert first.SerializeToString(deterministic=True) == second.SerializeToString(deterministic=True)
     stable = call(actor(), observed=as_observed(call(actor(), observed=observed)))
@@ -72,7 +76,7 @@ def test_the_second_answer_is_the_first_byte_for_byte() -> None:
 
 @pytest.mark.parametrize("key", sorted({f"rabbitmq-{key}" for key in OWN | QUEUES | WORK} | SHARED))
 def test_no_resource_is_ready_before_it_is_there(key: str) -> None:
-    observed = as_observed(call(actor()))
+    observed = settled(actor())
     del observed[key]
     answer = call(actor(), observed=observed)
     assert not answer.ready[key]
@@ -81,7 +85,7 @@ def test_no_resource_is_ready_before_it_is_there(key: str) -> None:
 
 @pytest.mark.parametrize("key", sorted({f"rabbitmq-{key}" for key in OWN | QUEUES} | {"rabbitmq-scaled-object"}))
 def test_what_a_controller_complains_about_is_told(key: str) -> None:
-    observed = as_observed(call(actor()))
+    observed = settled(actor())
     failed = {"type": "Ready", "status": "False", "reason": "FailedCreateOrUpdate", "message": "no such vhost"}
     observed[key]["status"]["conditions"] = [failed]
     answer = call(actor(), observed=observed)
@@ -190,7 +194,8 @@ def test_actors_on_another_transport_are_named() -> None:
 class TestFlavors:
     def flavor(self, name: str, **data: Any) -> Manifest:
         version = "apiextensions.crossplane.io/v1beta1"
-        return {"apiVersion": version, "kind": "EnvironmentConfig", "metadata": {"name": name}, "data": data}
+        metadata = {"name": name, "labels": {"asya.sh/flavor": name}}
+        return {"apiVersion": version, "kind": "EnvironmentConfig", "metadata": metadata, "data": data}
 
     def test_maps_merge_lists_grow_and_the_actor_wins(self) -> None:
         gpu = self.flavor("gpu", resources={"limits": {"nvidia.com/gpu": "1"}}, env=[{"name": "A", "value": "gpu"}])
@@ -224,7 +229,7 @@ class TestFlavors:
         assert "'one' and 'two' both give spec.env[A]" in message
 
     def test_a_missing_one_is_waited_for_and_what_exists_stays(self) -> None:
-        observed = as_observed(call(actor()))
+        observed = settled(actor())
         answer = call(actor(flavors=["gpu"]), observed=observed)
         assert answer.conditions["FlavorsResolved"][:2] == ("False", "FlavorMissing")
         assert "'gpu'" in answer.conditions["FlavorsResolved"][2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.compose.calls import Answer, Manifest, actor, as_observed, call, platform
+from tests.compose.calls import Answer, Manifest, actor, as_observed, call, platform, settled
 
 from asya_composer.names import exchange_object
 
@@ -44,14 +44,15 @@ def test_only_the_sink_keeps_exchanges_and_only_the_crew_knows_the_cluster() -> 
 
 def test_an_exchange_stays_when_the_last_actor_goes() -> None:
     sink = of("mesh", "x-sink")
-    before = call(sink, SHARED, cluster=[of("shop", "resize")])
-    after = call(sink, SHARED, observed=as_observed(before))
-    assert set(after.resources) == set(before.resources)
+    before = settled(sink, SHARED, cluster=[of("shop", "resize")])
+    after = call(sink, SHARED, observed=before)
+    assert set(after.resources) == set(before)
 
 
 def test_a_crew_beside_the_one_for_all_is_refused() -> None:
     observed = as_observed(call(of("shop", "x-sink")))
-    (message,) = call(of("shop", "x-sink"), SHARED, observed=observed).fatal
+    _, reason, message = call(of("shop", "x-sink"), SHARED, observed=observed).conditions["WorkloadReady"]
+    assert reason == "Refused"
     assert message == "spec.actor: the platform has one x-sink for all, in namespace mesh; delete this one"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.compose.calls import Answer, Manifest, actor, as_observed, call, platform
+from tests.compose.calls import Answer, Manifest, actor, call, platform, settled
 
 SQS = {"region": "eu-central-1", "accountId": "123456789012", "oidcProvider": "oidc.example.org/id/1"}
 
@@ -14,7 +14,7 @@ def both(**changes: object) -> Manifest:
 
 
 def before(**spec: object) -> dict[str, Manifest]:
-    observed = as_observed(call(actor(**spec), both()))
+    observed = settled(actor(**spec), both())
     observed["rabbitmq-deployment"]["spec"]["replicas"] = 2
     observed["rabbitmq-deployment"]["status"] |= {"replicas": 2, "availableReplicas": 2}
     active = {"type": "Active", "status": "True"}
@@ -65,7 +65,7 @@ def test_the_old_set_may_go_to_zero_whatever_the_actor_says() -> None:
 
 def test_an_unscaled_actor_gets_a_scaler_to_leave_by() -> None:
     spec = {"scaling": {"enabled": False}, "replicas": 2}
-    observed = as_observed(call(actor(**spec), both()))
+    observed = settled(actor(**spec), both())
     answer = call(actor(transport="sqs", **spec), both(), observed=observed, cluster=[observed["rabbitmq-deployment"]])
     assert "rabbitmq-scaled-object" in answer.resources
     assert "sqs-scaled-object" not in answer.resources
@@ -92,11 +92,3 @@ def test_it_stays_while_another_actor_shall_be_there() -> None:
     assert of(answer, "rabbitmq")
     assert answer.conditions["TransportMoved"][2].endswith("other of this namespace shall be on it")
     assert answer.conditions["TransportMixed"][0] == "True"
-
-
-def test_a_platform_that_forgot_the_old_transport_changes_nothing() -> None:
-    settings = both(defaultTransport="sqs")
-    del settings["transports"]["rabbitmq"]
-    observed = before()
-    (message,) = call(actor(), settings, observed=observed, cluster=old(observed)).fatal
-    assert message.startswith("spec.transport: this platform has no RabbitMQ")

@@ -51,9 +51,16 @@ def test_every_name_is_within_its_limit(name: str, namespace: str) -> None:
 
 def test_names_are_the_same_tomorrow() -> None:
     of = context(LONGEST, LONGEST)
-    assert names.workload(of) == "a" * 54 + "-c4a0c264"
+    assert names.workload(of) == "a" * 46 + "-c4a0c2645e4f3151"
     assert names.workload(context("resize")) == "resize-rabbitmq"
-    assert names.gcp_account(context("resize")) == "asya-resize-0d6e842a"
+    assert names.gcp_account(context("resize")) == "asya-resize-0d6e842a472adf14"
+
+
+def test_identities_are_told_apart_by_more_than_can_be_searched() -> None:
+    for made in (names.gcp_account(context(LONGEST)), names.iam_role(context(LONGEST, LONGEST))):
+        digest = re.fullmatch(r".*-([0-9a-f]+)", made)
+        assert digest is not None
+        assert len(digest[1]) * 4 >= 64, "bits"
 
 
 @pytest.mark.parametrize("style", ["underscore", "dash"])

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from tests.compose.calls import Manifest, actor, call, platform
+from tests.compose.calls import Manifest, actor, call, platform, settled
 
 from asya.transports.base import QueueSpec
 from asya.transports.naming import QueueNames, Style
@@ -66,11 +66,9 @@ def in_order(declared: Declaration) -> Declaration:
 
 
 def rights(actor_name: str = "resize") -> tuple[Manifest, dict[str, str]]:
-    answer = call(actor(actor_name))
-    permission = answer.resources["rabbitmq-permission"]["spec"]["permissions"]
-    topics = [
-        answer.resources[f"rabbitmq-{key}"]["spec"]["permissions"] for key in ("topic-permission", "delay-permission")
-    ]
+    there = settled(actor(actor_name)).values()
+    (permission,) = (each["spec"]["permissions"] for each in there if each["kind"] == "Permission")
+    topics = [each["spec"]["permissions"] for each in there if each["kind"] == "TopicPermission"]
     return permission, {each["exchange"]: each["write"] for each in topics}
 
 

@@ -6,7 +6,7 @@ Service account, disruption budget and pod monitor are the actor's own, whatever
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from asya_composer.builders.deployment import deployment
 from asya_composer.builders.guards import DISRUPTION_KEY, MONITOR_KEY, disruption_budget, network_policy, pod_monitor
@@ -79,32 +79,12 @@ def compose(context: Context) -> ActorSet:
         else:
             found += scaled_object(context, trigger)
     if waiting:
-        found += _kept(context.observed, found, "; ".join(dict.fromkeys(each.message for each in waiting)))
+        found += kept(context.observed, found, "; ".join(dict.fromkeys(each.message for each in waiting)))
     return ActorSet(context, found, broker.queue(context), waiting)
 
 
-def draining(context: Context) -> Context:
-    """Return the actor as it is while it leaves a transport: it works off what is left, down to no replica."""
-    scaling = context.actor.spec.scaling.model_copy(
-        update={
-            "enabled": True,
-            "min_replica_count": 0,
-            "idle_replica_count": None,
-            "initial_cooldown_period": 0,
-            "paused": False,
-            "paused_replica_count": None,
-            "additional_triggers": [],
-            "fallback": None,
-            "advanced": context.actor.spec.scaling.advanced.model_copy(
-                update={"formula": None, "target": None, "activation_target": None, "metric_type": None}
-            ),
-        }
-    )
-    spec = context.actor.spec.model_copy(update={"scaling": scaling})
-    return replace(context, actor=context.actor.model_copy(update={"spec": spec}))
-
-
-def _kept(observed: Observed, composed: Iterable[Resource], why: str) -> list[Resource]:
+def kept(observed: Observed, composed: Iterable[Resource], why: str) -> list[Resource]:
+    """Return what exists and is not among what is `composed`, as it is."""
     there = {each.key for each in composed}
     return [
         held(key, _PARTS_HELD.get(key, "queue"), manifest, why)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from asya.api.rules_mesh import TERMINAL_ACTORS
-from asya_composer import actor_set, conditions, flavors, kinds, names
-from asya_composer.actor_set import ActorSet, full_key
-from asya_composer.collisions import refuse_shared_queue, rivals
+from asya_composer import actor_set, conditions, flavors
+from asya_composer.actor_set import full_key
+from asya_composer.builders.scaled_object import scalers
+from asya_composer.collisions import refuse_shared_queue
 from asya_composer.composite import Claim, actor
-from asya_composer.kinds import Kind
-from asya_composer.model import Condition, Context, Manifest, Observed, Resource, Seen
+from asya_composer.errors import CompositionError
+from asya_composer.leaving import leave
+from asya_composer.model import Condition, Context, Manifest, Resource, Seen
 from asya_composer.moving import Old, leaving, still_needed
 from asya_composer.neighbours import (
     Neighbour,
@@ -20,23 +21,14 @@ from asya_composer.neighbours import (
     namespaces_on,
     refuse_double,
     refuse_second_crew,
+    refuse_shared_workload,
     transport_mixed,
 )
-from asya_composer.objects import ACTOR, TRANSPORT, held
+from asya_composer.objects import ACTOR, held
+from asya_composer.requirements import wanted_transport
 from asya_composer.settings import Settings, TransportName
 
 CREW_LABEL = "asya.sh/crew"
-ACTORS, CREW, EVERYWHERE, EXCHANGE, RIVALS = "actors", "crew", "everywhere", "exchange", "rivals-"
-
-
-@dataclass(frozen=True, slots=True)
-class Requirement:
-    """Objects that are asked for: one by `name`, or all with `labels` in `namespace`; without one, in all of them."""
-
-    kind: Kind
-    name: str | None = None
-    labels: Mapping[str, str] | None = None
-    namespace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +43,7 @@ class Found:
         rivals: Actors of namespaces in which one could share a queue with this one.
         exchange: Identity of the object that makes the namespace's exchange on RabbitMQ, empty when there is none.
         old: ScaledObjects and Deployments of the namespace by the transport that is being left.
+        workload: Somebody else's workload that the actor is bound to.
     """
 
     flavors: Mapping[str, Seen] | None = None
@@ -60,6 +53,7 @@ class Found:
     rivals: Sequence[Neighbour] = ()
     exchange: str = ""
     old: Mapping[TransportName, Old] = field(default_factory=dict)
+    workload: Seen | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,39 +63,6 @@ class Composition:
     resources: Mapping[str, Resource]
     status: Manifest
     conditions: Sequence[Condition]
-
-
-def wanted_transport(claim: Claim, settings: Settings) -> TransportName:
-    """Return the transport that the actor shall be on."""
-    named = claim.spec.get("transport")
-    return named if named in ("rabbitmq", "sqs", "pubsub") else settings.default_transport
-
-
-def serves_all(claim: Claim, settings: Settings) -> bool:
-    """Tell whether this is the crew of all namespaces, on the transport where it has to know them."""
-    on_rabbitmq = wanted_transport(claim, settings) == "rabbitmq"
-    return on_rabbitmq and claim.actor in TERMINAL_ACTORS and settings.crew_namespace == claim.namespace
-
-
-def requirements(claim: Claim, observed: Mapping[str, Seen], settings: Settings) -> dict[str, Requirement]:
-    """Return what must be known besides; the same for the same request, whatever has been answered."""
-    found = {f"flavor-{name}": Requirement(kinds.ENVIRONMENT_CONFIG, name=name) for name in claim.flavors}
-    found[ACTORS] = Requirement(kinds.ASYNC_ACTOR, namespace=claim.namespace)
-    if settings.crew_namespace is not None:
-        found[CREW] = Requirement(kinds.ASYNC_ACTOR, namespace=settings.crew_namespace)
-    if serves_all(claim, settings):
-        found[EVERYWHERE] = Requirement(kinds.ASYNC_ACTOR)
-    if settings.queue_names == "dash":
-        for namespace in sorted(rivals(claim)):
-            found[f"{RIVALS}{namespace}"] = Requirement(kinds.ASYNC_ACTOR, namespace=namespace)
-    if wanted_transport(claim, settings) == "rabbitmq":
-        namespace, name = names.exchange_object(claim.namespace, settings.crew_namespace)
-        found[EXCHANGE] = Requirement(kinds.RABBITMQ_EXCHANGE, name=name, namespace=namespace)
-    for name in leaving(observed, wanted_transport(claim, settings)):
-        labels = {TRANSPORT: name}
-        found[f"leaving-{name}-scalers"] = Requirement(kinds.SCALED_OBJECT, labels=labels, namespace=claim.namespace)
-        found[f"leaving-{name}-workloads"] = Requirement(kinds.DEPLOYMENT, labels=labels, namespace=claim.namespace)
-    return found
 
 
 def compose(
@@ -115,10 +76,10 @@ def compose(
     refuse_second_crew(claim, settings.crew_namespace)
     resolved = _resolve(claim, found)
     if isinstance(resolved, Condition):
-        kept = {key: held(key, "workload", manifest, resolved.message) for key, manifest in observed.items()}
-        return Composition(kept, {"phase": "Creating", "message": resolved.message}, [resolved])
+        return _unchanged(composite, observed, resolved)
     if found.neighbours is not None:
         refuse_double(claim, found.neighbours)
+        refuse_shared_workload(claim, resolved, found.neighbours)
     created = (composite.get("metadata") or {}).get("creationTimestamp") or ""
     refuse_shared_queue(claim, created, found.rivals)
     name = wanted_transport(claim, settings)
@@ -133,10 +94,12 @@ def compose(
         neighbours=sorted({each.actor for each in found.neighbours or ()}),
         served=namespaces_on("rabbitmq", found.everywhere or (), settings.default_transport),
         exchange=found.exchange,
+        scalers=scalers(observed, leaving(observed, name)),
+        workload=found.workload,
     )
     now = actor_set.compose(context)
-    resources = {full_key(each.key, name): each for each in now.resources}
-    moving = _leave(context, observed, found, resources)
+    composed = {full_key(each.key, name): each for each in now.resources}
+    resources, moved = leave(context, _still_needed(context, observed, found), observed, composed)
     used = claim.flavors
     generation = int((composite.get("metadata") or {}).get("generation") or 0)
     return Composition(
@@ -146,9 +109,21 @@ def compose(
             *conditions.of_parts(now.resources, scaled=context.actor.spec.scaling.enabled),
             conditions.flavors_resolved(used),
             *_about_others(context, found),
-            *moving,
+            moved,
         ],
     )
+
+
+def refuse(composite: Manifest, observed: Mapping[str, Seen], error: CompositionError) -> Composition:
+    """Return what exists, as it is, and why the actor cannot be composed."""
+    kind = conditions.FLAVORS if error.field == flavors.FIELD else conditions.WORKLOAD
+    return _unchanged(composite, observed, Condition(kind, "False", conditions.REFUSED, str(error)))
+
+
+def _unchanged(composite: Manifest, observed: Mapping[str, Seen], why: Condition) -> Composition:
+    kept = {key: held(key, "workload", manifest, why.message) for key, manifest in observed.items()}
+    phase = "Degraded" if kept and why.status == "False" else "Creating"
+    return Composition(kept, conditions.unchanged(composite, phase, why.message), [why])
 
 
 def _resolve(claim: Claim, found: Found) -> dict[str, Any] | Condition:
@@ -177,24 +152,14 @@ def _labels(claim: Claim) -> dict[str, str]:
     }
 
 
-def _leave(
-    context: Context, observed: Mapping[str, Seen], found: Found, resources: dict[str, Resource]
-) -> list[Condition]:
-    """Keep what is still needed on transports that the actor leaves; add it to `resources`."""
-    for name in leaving(observed, context.transport):
-        why = still_needed(name, found.old.get(name), found.neighbours, context.settings.default_transport)
-        if why is None:
-            continue
-        old = actor_set.draining(_on(context, name, actor_set.own_keys(observed, name)))
-        composed: ActorSet = actor_set.compose(old)
-        for each in composed.resources:
-            resources.setdefault(full_key(each.key, name), each)
-        return [Condition("TransportMoved", "False", "Draining", f"what is on {name} stays: {why}")]
-    return [Condition("TransportMoved", "True", "Moved", "")]
-
-
-def _on(context: Context, name: TransportName, observed: Observed) -> Context:
-    return replace(context, transport=name, observed=observed)
+def _still_needed(context: Context, observed: Mapping[str, Seen], found: Found) -> dict[TransportName, str]:
+    """Return the transports that the actor leaves and that must stay for now, with the reasons."""
+    default = context.settings.default_transport
+    reasons = {
+        name: still_needed(name, found.old.get(name), found.neighbours, default)
+        for name in leaving(observed, context.transport)
+    }
+    return {name: why for name, why in reasons.items() if why is not None}
 
 
 def _about_others(context: Context, found: Found) -> list[Condition]:

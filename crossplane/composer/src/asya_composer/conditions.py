@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from asya_composer.builders.deployment import CHECKSUM
 from asya_composer.builders.deployment import KEY as DEPLOYMENT
-from asya_composer.model import Condition, Context, Manifest, Part, QueueStatus, Resource
+from asya_composer.model import Condition, Context, Manifest, Observed, Part, QueueStatus, Resource
 
 QUEUE, IDENTITY, AUTOSCALER, WORKLOAD = "QueueReady", "IdentityReady", "AutoscalerReady", "WorkloadReady"
 FLAVORS = "FlavorsResolved"
+REFUSED = "Refused"
 PARTS: dict[Part, str] = {"queue": QUEUE, "identity": IDENTITY, "autoscaler": AUTOSCALER, "workload": WORKLOAD}
 NOT_SCALED = Condition(AUTOSCALER, "True", "Disabled", "spec.scaling.enabled is false")
 
@@ -70,6 +71,26 @@ def status(
     return found
 
 
+def unchanged(composite: Manifest, phase: str, message: str) -> Manifest:
+    """Return `status` of an actor that is left as it is: what was said of it, with another phase and message."""
+    before = composite.get("status")
+    kept = {name: before[name] for name in _OF_WHAT_EXISTS if name in before} if isinstance(before, Mapping) else {}
+    return {**kept, "phase": phase, "message": message}
+
+
+_OF_WHAT_EXISTS = (
+    "observedGeneration",
+    "transport",
+    "queueIdentifier",
+    "queueUrl",
+    "replicas",
+    "readyReplicas",
+    "flavors",
+    "checksum",
+    "infrastructure",
+)
+
+
 def _of_part(kind: str, resources: Sequence[Resource]) -> Condition:
     errors = [each.error for each in resources if each.error]
     waiting = [each.why for each in resources if not each.ready]
@@ -86,4 +107,6 @@ def _summary(resources: Sequence[Resource], part: Part) -> Manifest:
 
 
 def _count(context: Context, name: str) -> int:
-    return int(context.observed.at(DEPLOYMENT, "status", name) or 0)
+    if context.actor.spec.workload_ref is None:
+        return context.observed.number(DEPLOYMENT, "status", name)
+    return 0 if context.workload is None else Observed({"": context.workload}).number("", "status", name)

@@ -1,7 +1,8 @@
 """Flavors: named partial specs that the platform team keeps as EnvironmentConfigs, merged into the actor's own.
 
 Lists are appended and maps merged. Entries of lists that have a key of their own (variables, volumes, mounts, state)
-are told apart by it. Two flavors that give one field different values are in conflict. What the actor says wins; the
+are told apart by it. Lists that mean something only as a whole (a command, node terms, of which one suffices) are
+replaced. Two flavors that give one field different values are in conflict. What the actor says wins; the
 definition has no defaults, so what it holds is what was said.
 """
 
@@ -19,9 +20,14 @@ from asya.api.problems import findings
 from asya_composer.errors import CompositionError
 
 FIELD = "spec.flavors"
+LABEL = "asya.sh/flavor"
+"""Only an EnvironmentConfig with it is a flavor: others may hold what tenants must not read."""
 _ACTORS_OWN = ("actor", "transport", "flavors")
 _KEYS = ("name", "mountPath", "secretName", "containerPort", "ip")
 """What an entry of a list is called by, where it has one of these; the first that it has counts."""
+_SPREAD = ("topologyKey", "whenUnsatisfiable")
+"""Both together name a spread constraint."""
+_WHOLE = ("command", "args", "nodeSelectorTerms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +42,10 @@ def read(name: str, config: Mapping[str, Any]) -> Flavor:
     """Return the flavor that an EnvironmentConfig holds in `data`.
 
     Raises:
-        CompositionError: It holds something that no actor has, or what only an actor itself may say.
+        CompositionError: It is no flavor, holds something that no actor has, or what only an actor itself may say.
     """
+    if LABEL not in ((config.get("metadata") or {}).get("labels") or {}):
+        raise CompositionError(FIELD, f"EnvironmentConfig {name!r} is no flavor: it has no label {LABEL}")
     data = config.get("data") or {}
     for field in _ACTORS_OWN:
         if field in data:
@@ -81,7 +89,8 @@ def _maps(
 def _values(below: Any, above: Any, place: str, flavor: str | None, owners: dict[str, str]) -> Any:  # noqa: ANN401  JSON
     if isinstance(below, Mapping) and isinstance(above, Mapping):
         return _maps(below, above, place, flavor, owners)
-    if isinstance(below, list) and isinstance(above, list):
+    whole = place.rpartition(".")[2] in _WHOLE
+    if isinstance(below, list) and isinstance(above, list) and not whole:
         return _lists(below, above, place, flavor, owners)
     if flavor is not None and below != above:
         raise _conflict(place, owners.get(place, "another"), flavor)
@@ -110,6 +119,7 @@ def _own(value: Any, place: str, flavor: str, owners: dict[str, str]) -> None:  
         for name, inner in value.items():
             _own(inner, f"{place}.{name}", flavor, owners)
     elif isinstance(value, list):
+        owners.setdefault(place, flavor)
         for entry in value:
             if (key := _key(entry)) is not None:
                 owners.setdefault(f"{place}[{key}]", flavor)
@@ -120,6 +130,8 @@ def _own(value: Any, place: str, flavor: str, owners: dict[str, str]) -> None:  
 def _key(entry: Any) -> str | None:  # noqa: ANN401  any JSON value
     if not isinstance(entry, Mapping):
         return None
+    if all(name in entry for name in _SPREAD):
+        return ", ".join(str(entry[name]) for name in _SPREAD)
     return next((str(entry[name]) for name in _KEYS if name in entry), None)
 
 

@@ -16,26 +16,24 @@ from pydantic import ValidationError
 from asya.api.paths import path_text
 from asya.api.problems import findings
 from asya.api.rules_mesh import TERMINAL_ACTORS
-from asya_composer import conditions, flavors
-from asya_composer.compose import (
+from asya_composer.compose import Composition, Found, compose, refuse
+from asya_composer.composite import Claim, read
+from asya_composer.conditions import REFUSED
+from asya_composer.errors import CompositionError
+from asya_composer.model import Condition, Manifest, Observed, Resource, Seen
+from asya_composer.moving import Old
+from asya_composer.neighbours import Neighbour, workload_of
+from asya_composer.requirements import (
     ACTORS,
+    BOUND,
     CREW,
     EVERYWHERE,
     EXCHANGE,
     RIVALS,
-    Composition,
-    Found,
     Requirement,
-    compose,
     requirements,
 )
-from asya_composer.composite import Claim, read
-from asya_composer.errors import CompositionError
-from asya_composer.model import Condition, Manifest, Resource, Seen
-from asya_composer.moving import Old
-from asya_composer.neighbours import Neighbour
-from asya_composer.objects import held
-from asya_composer.settings import TRANSPORTS, Settings, TransportName
+from asya_composer.settings import SENTENCE, TRANSPORTS, Settings, TransportName
 from asya_composer.structs import View, fill, plain, text
 
 _TRANSPORTS: Mapping[str, TransportName] = {name: name for name in TRANSPORTS}
@@ -54,10 +52,15 @@ class Runner(grpcv1.FunctionRunnerServiceServicer):
 
 
 def run(request: fnv1.RunFunctionRequest) -> fnv1.RunFunctionResponse:
-    """Answer a request. What cannot be composed is a fatal result, upon which Crossplane changes nothing."""
+    """Answer a request.
+
+    What cannot be composed is a fatal result, upon which Crossplane changes nothing, not even `status`. So an actor
+    that exists already is kept as it is instead, and its status tells.
+    """
     answer = response.to(request)
     composite = plain(request.observed.composite.resource)
     observed = {key: View(value.resource) for key, value in request.observed.resources.items()}
+    claim = None
     try:
         settings = _settings(request.input.SerializeToString(deterministic=True))
         claim = read(composite)
@@ -65,12 +68,14 @@ def run(request: fnv1.RunFunctionRequest) -> fnv1.RunFunctionResponse:
         _require(answer, asked)
         composition = compose(claim, composite, observed, settings, _found(request, claim, asked))
     except CompositionError as error:
-        kind = conditions.FLAVORS if error.field == flavors.FIELD else conditions.WORKLOAD
-        _tell(answer, [Condition(kind, "False", "Refused", str(error))])
-        response.fatal(answer, str(error))
-        # Crossplane changes nothing upon a fatal result; whoever looks at the answer sees that nothing shall change.
-        _keep(answer, {key: held(key, "workload", manifest, str(error)) for key, manifest in observed.items()})
-        return answer
+        composition = refuse(composite, observed, error)
+        if claim is None or not observed:
+            # Whoever looks at the answer sees that nothing shall change.
+            _keep(answer, composition.resources)
+            _tell(answer, composition.conditions)
+            response.fatal(answer, str(error))
+            return answer
+        answer.desired.composite.ready = fnv1.READY_FALSE
     _write(answer, composition)
     _announce(answer, composite, composition.conditions)
     return answer
@@ -84,6 +89,9 @@ def _settings(serialized: bytes) -> Settings:
         return Settings.model_validate(values, by_name=False, by_alias=True)
     except ValidationError as error:
         first, *_ = findings(error, values)
+        told = error.errors(include_url=False)[0]
+        if told["type"] == SENTENCE:
+            raise CompositionError(f"composition input, {path_text(first.path)}", told["msg"]) from error
         raise CompositionError(f"composition input, {path_text(first.path)}", first.message) from error
 
 
@@ -126,6 +134,7 @@ def _found(request: fnv1.RunFunctionRequest, claim: Claim, asked: Mapping[str, R
         ],
         exchange=_exchange(answered[EXCHANGE].items) if EXCHANGE in answered else "",
         old=old,
+        workload=next(iter(_views(answered[BOUND].items)), None) if BOUND in answered else None,
     )
 
 
@@ -151,11 +160,12 @@ def _neighbours(items: Iterable[fnv1.Resource], claim: Claim | None = None) -> l
         name = metadata["name"].string_value
         actor = (spec["actor"].string_value or name) if "actor" in spec else name
         transport = _TRANSPORTS.get(spec["transport"].string_value) if "transport" in spec else None
-        if own is not None and here is not None and actor != own and actor not in TERMINAL_ACTORS:
+        bound = workload_of(plain(item.resource).get("spec") or {}) if "workloadRef" in spec else None
+        if own is not None and here is not None and actor != own and actor not in TERMINAL_ACTORS and bound is None:
             found.append(Neighbour(name, actor, here, transport))
             continue
         created, ready = metadata["creationTimestamp"].string_value, _is_ready(item.resource)
-        found.append(Neighbour(name, actor, metadata["namespace"].string_value, transport, created, ready))
+        found.append(Neighbour(name, actor, metadata["namespace"].string_value, transport, created, ready, bound))
     if claim is not None and claim.name not in {each.object_name for each in found}:
         wanted = _TRANSPORTS.get(str(claim.spec.get("transport")))
         found.append(Neighbour(claim.name, claim.actor, claim.namespace, wanted, "~"))
@@ -164,8 +174,8 @@ def _neighbours(items: Iterable[fnv1.Resource], claim: Claim | None = None) -> l
 
 def _is_ready(struct: struct_pb2.Struct) -> bool:
     # Not by the SDK's get_condition, which fails where a lastTransitionTime is null.
-    status = View(struct).get("status") or {}
-    return any(each.get("type") == "Ready" and each.get("status") == "True" for each in status.get("conditions") or ())
+    condition = Observed({"": View(struct)}).condition("", "Ready")
+    return condition is not None and condition.is_true
 
 
 def _write(answer: fnv1.RunFunctionResponse, composition: Composition) -> None:
@@ -190,14 +200,11 @@ def _tell(answer: fnv1.RunFunctionResponse, told: Iterable[Condition]) -> None:
 
 def _announce(answer: fnv1.RunFunctionResponse, composite: Manifest, told: Iterable[Condition]) -> None:
     """Make an event of what is newly wrong; a result at every call would be an event every minute."""
-    before = {entry["type"]: entry.get("message", "") for entry in _conditions(composite)}
+    known = Observed({"": composite})
     for each in told:
-        if each.reason in _ANNOUNCED and before.get(each.type) != each.message:
+        before = known.condition("", each.type)
+        if each.reason in _ANNOUNCED and (before is None or before.message != each.message):
             response.warning(answer, f"{each.type}: {each.message}")
 
 
-def _conditions(composite: Manifest) -> list[Manifest]:
-    return list((composite.get("status") or {}).get("conditions") or [])
-
-
-_ANNOUNCED = ("Failed", "FlavorMissing", "Mixed", "CrewMissing", "Draining")
+_ANNOUNCED = ("Failed", REFUSED, "FlavorMissing", "Mixed", "CrewMissing", "Draining")

@@ -39,6 +39,7 @@ class Kind:
 SERVICE_ACCOUNT = Kind("", "v1", "ServiceAccount", "serviceaccounts", "core")
 CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps", "core")
 DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments", "core")
+STATEFUL_SET = Kind("apps", "v1", "StatefulSet", "statefulsets", "core")
 POD_DISRUPTION_BUDGET = Kind("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", "core")
 NETWORK_POLICY = Kind("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", "core")
 SCALED_OBJECT = Kind("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects", "keda")
@@ -116,5 +117,5 @@ ENVIRONMENT_CONFIG = Kind(
 )
 ASYNC_ACTOR = Kind("asya.sh", "v1alpha1", "AsyncActor", "asyncactors", "asya")
 
-READ: tuple[Kind, ...] = (ENVIRONMENT_CONFIG, ASYNC_ACTOR, SCALED_OBJECT, DEPLOYMENT, RABBITMQ_EXCHANGE)
+READ: tuple[Kind, ...] = (ENVIRONMENT_CONFIG, ASYNC_ACTOR, SCALED_OBJECT, DEPLOYMENT, STATEFUL_SET, RABBITMQ_EXCHANGE)
 """Every kind that the function asks Crossplane to read for it."""

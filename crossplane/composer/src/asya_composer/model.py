@@ -56,10 +56,17 @@ class Observed:
 
     def condition(self, key: str, kind: str) -> Condition | None:
         """Return a condition of the object by its type, None when it has not got it."""
-        for entry in self.at(key, "status", "conditions") or ():
-            if entry.get("type") == kind:
-                return Condition(kind, entry.get("status", ""), entry.get("reason", ""), entry.get("message", ""))
+        entries = self.at(key, "status", "conditions")
+        for entry in entries if isinstance(entries, list) else ():
+            if isinstance(entry, Mapping) and entry.get("type") == kind:
+                status, reason, message = (str(entry.get(name) or "") for name in ("status", "reason", "message"))
+                return Condition(kind, status, reason, message)
         return None
+
+    def number(self, key: str, *path: str) -> int:
+        """Return the whole number at `path` of the object, 0 where there is none."""
+        value = self.at(key, *path)
+        return value if isinstance(value, int) else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +83,9 @@ class Context:
         observed: What exists.
         neighbours: Names of the namespace's actors, this one among them, in order.
         served: For the crew: namespaces that have actors on this transport and no crew of their own.
+        scalers: Transports whose ScaledObject comes first on a move, where there can be only one.
         exchange: What the object that makes the namespace's exchange on RabbitMQ is known by; empty when it is not.
+        workload: Somebody else's workload that the actor is bound to, as the cluster has it.
     """
 
     actor: AsyncActor
@@ -89,6 +98,8 @@ class Context:
     neighbours: Sequence[str] = ()
     served: Sequence[str] = ()
     exchange: str = ""
+    scalers: Sequence[TransportName] = ()
+    workload: Seen | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +137,8 @@ class PodAccess:
         volumes: Volumes of the pod, such as authorities to trust.
         mounts: Where the sidecar sees them.
         egress: Rules of the network policy (NetworkPolicyEgressRule, networking/v1).
+        credentials: What tells the credentials that pods start with from later ones; empty where they are not known
+            yet, or are fetched anew by the pods themselves.
     """
 
     annotations: Mapping[str, str] = field(default_factory=dict)
@@ -134,6 +147,7 @@ class PodAccess:
     volumes: Sequence[Manifest] = ()
     mounts: Sequence[Manifest] = ()
     egress: Sequence[Manifest] = ()
+    credentials: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,9 +38,13 @@ def still_needed(
     for scaler in old.scalers:
         active = Observed({"": scaler}).condition("", "Active")
         if active is None or active.status != "False":
-            return f"ScaledObject {scaler['metadata']['name']} is active"
+            return f"ScaledObject {_name(scaler)} is active"
     for workload in old.workloads:
         there = Observed({"": workload})
         if there.at("", "spec", "replicas") != 0 or there.at("", "status", "replicas"):
-            return f"Deployment {workload['metadata']['name']} has replicas"
+            return f"Deployment {_name(workload)} has replicas"
     return None
+
+
+def _name(seen: Seen) -> str:
+    return str(Observed({"": seen}).at("", "metadata", "name"))

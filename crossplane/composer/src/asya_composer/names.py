@@ -1,13 +1,14 @@
 """Every name of every composed object: stable, within each kind's limit, unambiguous.
 
-A name that is too long keeps its beginning and gets a hash of the whole. Names at the broker are made by
-`asya.transports.naming`'s rule, which this follows.
+A name that is too long keeps its beginning and gets a hash of the whole, long enough that nobody finds another name
+with the same one. Names at the broker are made by `asya.transports.naming`'s rule, which this follows.
 """
 
 from __future__ import annotations
 
 import hashlib
 
+from asya_composer.errors import CompositionError
 from asya_composer.model import Context
 
 LABEL_LENGTH = 63
@@ -15,15 +16,18 @@ IAM_ROLE_LENGTH = 64
 SQS_LENGTH = 80
 GCP_ACCOUNT_LENGTH = 30
 EXCHANGE_OWNER = "x-sink"
-_HASH = 8
+_HASH = 16
+"""Hexadecimal digits: accounts and roles are told apart by them, and a tenant may choose names by search."""
+_QUEUE_HASH = 8
+"""At SQS the namespace stands in front in full, as permissions go by it, so a hash tells apart its own actors only."""
 
 
-def shorten(text: str, limit: int, *, separator: str = "-") -> str:
+def shorten(text: str, limit: int, *, separator: str = "-", digits: int = _HASH) -> str:
     """Return `text` if it fits, else its beginning with a hash of all of it; never longer than `limit`."""
     if len(text) <= limit:
         return text
-    digest = hashlib.sha256(text.encode()).hexdigest()[:_HASH]
-    return text[: limit - _HASH - len(separator)].rstrip("-_.") + separator + digest
+    digest = hashlib.sha256(text.encode()).hexdigest()[:digits]
+    return text[: limit - digits - len(separator)].rstrip("-_.") + separator + digest
 
 
 def workload(context: Context) -> str:
@@ -38,8 +42,18 @@ def scale_target(context: Context) -> str:
 
 
 def service_account(context: Context) -> str:
-    """Name of the pods' service account: the actor's choice, else its own."""
-    return context.actor.spec.service_account_name or shared(context)
+    """Name of the pods' service account: the actor's choice, else its own.
+
+    Raises:
+        CompositionError: The pods are another workload's, and nobody says which account they have.
+    """
+    spec = context.actor.spec
+    if spec.service_account_name is not None:
+        return spec.service_account_name
+    if spec.workload_ref is not None:
+        sentence = f"missing; on {context.transport} rights belong to the service account of workloadRef's pods"
+        raise CompositionError("spec.serviceAccountName", sentence)
+    return shared(context)
 
 
 def shared(context: Context) -> str:
@@ -75,20 +89,22 @@ def exchange_object(namespace: str, crew_namespace: str | None) -> tuple[str, st
 
 
 def iam_role(context: Context) -> str:
-    """Name of an IAM role: at most 64 characters, unique in the account."""
-    return shorten(_join(context, context.namespace, context.actor.name), IAM_ROLE_LENGTH)
+    """Name of an IAM role: at most 64 characters, unique in the account, which clusters may share."""
+    # No part has an underscore, so this one ends the cluster's name in the style with dashes too.
+    namespace = "_".join((*_cluster(context), context.namespace))
+    return shorten(_join(context, namespace, context.actor.name), IAM_ROLE_LENGTH)
 
 
 def sqs_queue(context: Context, actor: str | None = None) -> str:
     """Name of a queue at SQS: at most 80 characters."""
-    return shorten(queue(context, actor), SQS_LENGTH, separator=_separator(context))
+    return shorten(queue(context, actor), SQS_LENGTH, separator=_separator(context), digits=_QUEUE_HASH)
 
 
 def sqs_dead_letters(context: Context) -> str:
     """Name of the dead-letter queue at SQS: at most 80 characters, and its end tells what it is in any case."""
     separator = _separator(context)
     end = f"{separator}dlq"
-    return shorten(queue(context), SQS_LENGTH - len(end), separator=separator) + end
+    return shorten(queue(context), SQS_LENGTH - len(end), separator=separator, digits=_QUEUE_HASH) + end
 
 
 def sqs_namespace(context: Context) -> str:
@@ -104,9 +120,15 @@ def sqs_namespace_dead_letters(context: Context) -> str:
 def gcp_account(context: Context, actor: str | None = None) -> str:
     """Id of an actor's Google service account: 6 to 30 characters, a letter first; unique in the project."""
     name = actor or context.actor.name
-    digest = hashlib.sha256(f"{context.namespace}/{name}".encode()).hexdigest()[:_HASH]
+    whole = "/".join((*_cluster(context), context.namespace, name))
+    digest = hashlib.sha256(whole.encode()).hexdigest()[:_HASH]
     beginning = f"asya-{name}"[: GCP_ACCOUNT_LENGTH - _HASH - 1].rstrip("-")
     return f"{beginning}-{digest}"
+
+
+def _cluster(context: Context) -> tuple[str, ...]:
+    name = context.settings.cluster_name
+    return () if name is None else (name,)
 
 
 def _separator(context: Context) -> str:

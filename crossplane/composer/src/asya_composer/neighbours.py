@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from asya.api.rules_mesh import TERMINAL_ACTORS
 from asya_composer.composite import Claim
@@ -18,7 +18,8 @@ CREW_READY, TRANSPORT_MIXED = "CrewReady", "TransportMixed"
 class Neighbour(NamedTuple):
     """An AsyncActor as far as others must know it; there may be thousands.
 
-    `transport` is None where it leaves that to the platform; `ready` counts for the crew only.
+    `transport` is None where it leaves that to the platform; `ready` counts for the crew only; `workload` is what it is
+    bound to, as kind and name, as far as it says so itself.
     """
 
     object_name: str
@@ -27,6 +28,7 @@ class Neighbour(NamedTuple):
     transport: TransportName | None = None
     created: str = ""
     ready: bool = False
+    workload: tuple[str, str] | None = None
 
 
 def refuse_double(claim: Claim, neighbours: Iterable[Neighbour]) -> None:
@@ -41,6 +43,33 @@ def refuse_double(claim: Claim, neighbours: Iterable[Neighbour]) -> None:
     for other in same:
         if other.object_name != claim.name and (other.created, other.object_name) < (own, claim.name):
             raise CompositionError("spec.actor", f"{claim.actor!r} is already the actor of {other.object_name!r}")
+
+
+def workload_of(spec: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return kind and name of the workload that an actor is bound to, None when it has pods of its own."""
+    reference = spec.get("workloadRef")
+    if not isinstance(reference, Mapping):
+        return None
+    return str(reference.get("kind") or "Deployment"), str(reference.get("name"))
+
+
+def refuse_shared_workload(claim: Claim, spec: Mapping[str, Any], neighbours: Iterable[Neighbour]) -> None:
+    """Let only the elder of two actors be bound to a workload: its pods take one sidecar, and one autoscaler.
+
+    `spec` is the claim's, flavors merged in; of neighbours only what they say themselves is known.
+
+    Raises:
+        CompositionError: Another actor had the workload first.
+    """
+    workload = workload_of(spec)
+    if workload is None:
+        return
+    same = [each for each in neighbours if each.workload == workload or each.object_name == claim.name]
+    own = next((each.created for each in same if each.object_name == claim.name), "~")
+    for other in same:
+        if other.object_name != claim.name and (other.created, other.object_name) < (own, claim.name):
+            kind, name = workload
+            raise CompositionError("spec.workloadRef", f"{kind} {name!r} is already bound to actor {other.actor!r}")
 
 
 def refuse_second_crew(claim: Claim, crew_namespace: str | None) -> None:

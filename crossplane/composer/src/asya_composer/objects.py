@@ -7,6 +7,7 @@ from typing import Any
 
 from asya_composer.kinds import Kind
 from asya_composer.model import Context, Manifest, Observed, Part, Resource, Seen
+from asya_composer.ownership import is_only_ours, is_told, ours
 
 ACTOR, TRANSPORT = "asya.sh/actor", "asya.sh/transport"
 _PASSING = ("Creating", "Deleting", "")
@@ -69,14 +70,19 @@ def _called(manifest: Manifest) -> str:
 
 
 def held(key: str, part: Part, observed: Seen, why: str) -> Resource:
-    """Return what exists as it is, so that it stays while something else is waited for."""
-    metadata = {name: value for name, value in observed["metadata"].items() if name in _KEPT}
-    spec = observed.get("spec")
-    manifest = {**{name: value for name, value in observed.items() if name != "status"}, "metadata": metadata}
-    if observed["kind"] == "Deployment" and isinstance(spec, Mapping):
-        # Who scales it decides on that; a Deployment without KEDA keeps what it has when nobody says otherwise.
+    """Return what exists as it is, so that it stays while something else is waited for.
+
+    What others have set is left to them: they would lose it with the next object that has not got it.
+    """
+    metadata, spec = observed.get("metadata"), observed.get("spec")
+    there = metadata if isinstance(metadata, Mapping) else {}
+    kept = {name: there[name] for name in ("name", "namespace") if name in there}
+    kept |= {name: dict(values) for name in ("labels", "annotations") if (values := ours(observed, name))}
+    manifest = {**{name: value for name, value in observed.items() if name != "status"}, "metadata": kept}
+    scaled = observed.get("kind") == "Deployment" and is_told(observed) and not is_only_ours(observed, *_REPLICAS)
+    if scaled and isinstance(spec, Mapping):
         manifest["spec"] = {name: value for name, value in spec.items() if name != "replicas"}
     return Resource(key, part, manifest, ready=False, why=why)
 
 
-_KEPT = ("name", "namespace", "labels", "annotations")
+_REPLICAS = ("spec", "replicas")

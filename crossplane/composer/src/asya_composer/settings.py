@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from asya.api.fields import (
     AbsolutePath,
+    Interval,
     KubernetesObject,
     Label,
     LabelKey,
@@ -30,7 +31,10 @@ from asya.api.scaling import ScalingBehavior
 
 API_VERSION: Final = "composer.asya.sh/v1alpha1"
 KIND: Final = "Input"
+Cidr = Annotated[str, Field(pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$")]
 TransportName = Literal["rabbitmq", "sqs", "pubsub"]
+SENTENCE: Final = "sentence"
+"""Type of an error that says itself what is wrong."""
 TRANSPORTS: tuple[TransportName, ...] = ("rabbitmq", "sqs", "pubsub")
 
 RESTRICTED_POD: dict[str, Any] = {
@@ -83,9 +87,10 @@ class PodDefaults(Model):
     connector_resources: Resources = Resources(requests={"cpu": "25m", "memory": "64Mi"}, limits={"memory": "256Mi"})
     """Compute resources of a state connector where the actor names none."""
     pod_security_context: KubernetesObject = RESTRICTED_POD
-    """Security context of the pods (PodSecurityContext, core/v1). `fsGroup` is what handler and sidecar share."""
+    """Security context of the pods (PodSecurityContext, core/v1); an actor's own is merged over it. `fsGroup` is what
+    handler and sidecar share."""
     security_context: KubernetesObject = RESTRICTED_CONTAINER
-    """Security context of the containers beside the sidecar (core/v1)."""
+    """Security context of the containers beside the sidecar (core/v1); a container's own is merged over it."""
     image_pull_secrets: list[LocalReference] = []
     """Secrets for pulling images, added to the actor's."""
     labels: dict[LabelKey, LabelValue] = {}
@@ -114,10 +119,17 @@ class NetworkDefaults(Model):
     """Compose a NetworkPolicy per actor."""
     egress: list[KubernetesObject] = []
     """What all actors may reach besides (NetworkPolicyEgressRule, networking/v1)."""
+    crew_egress: list[KubernetesObject] = []
+    """What x-sink and x-sump may reach besides, such as the store of checkpoints (NetworkPolicyEgressRule)."""
     dns_namespace: Label = "kube-system"
-    """Namespace of the cluster's DNS."""
+    """Namespace of the cluster's DNS; on OpenShift openshift-dns."""
+    dns_ports: Annotated[list[Port], Field(min_length=1)] = [53]
+    """Ports on which its pods listen, over UDP and TCP; on OpenShift 5353."""
+    dns_cidrs: list[Cidr] = ["169.254.20.10/32"]
+    """Addresses that answer for it besides; by default those of NodeLocal DNSCache."""
     scrape_from: list[KubernetesObject] = []
-    """Peers that may read the sidecar's metrics (NetworkPolicyPeer, networking/v1)."""
+    """Peers that may read metrics (NetworkPolicyPeer, networking/v1). When empty, anybody may where a PodMonitor is
+    asked for, else nobody."""
 
 
 class PodMonitorDefaults(Model):
@@ -125,7 +137,7 @@ class PodMonitorDefaults(Model):
 
     labels: dict[LabelKey, LabelValue] = {}
     """Labels by which Prometheus finds it."""
-    interval: Text = "30s"
+    interval: Interval = "30s"
     """How often metrics are read."""
 
 
@@ -156,7 +168,7 @@ class ClusterReference(Model):
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         if (self.name is None) == (self.connection_secret is None):
-            raise PydanticCustomError("one_of_both", "expected exactly one of name and connectionSecret")
+            raise PydanticCustomError(SENTENCE, "expected exactly one of name and connectionSecret")
         return self
 
 
@@ -167,8 +179,8 @@ class RabbitmqSettings(Model):
     """The broker to the topology operator."""
     host: Text
     """Host to sidecars, or hosts separated by commas."""
-    port: Port = 5672
-    """Port to sidecars."""
+    port: Port | None = None
+    """Port to sidecars. When absent, 5671 with `tls`, else 5672."""
     vhost: Text = "/"
     """Virtual host."""
     management_url: Url
@@ -176,15 +188,50 @@ class RabbitmqSettings(Model):
     tls: bool = False
     """Encrypt the sidecars' connections."""
     ca: SecretKeyRef | None = None
-    """ConfigMap in each namespace with the authorities to trust. When absent, the image's own."""
+    """ConfigMap in each namespace with the authorities to trust; the autoscaler trusts them too, where `managementUrl`
+    is encrypted. When absent, the image's own."""
     version: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+$")] = "4.0"
     """Version of the broker, major and minor; some arguments depend on it."""
     operator_version: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+$")] = "1.16"
     """Version of the messaging topology operator, major and minor; queues can be retained from 1.20 on."""
     consumer_timeout: PositiveDuration = "30m"
     """The broker's own limit for holding a message."""
+    broker_namespace: Label | None = None
+    """Namespace of the broker's pods, for the network policy. When absent, `cluster.namespace`."""
     broker_labels: dict[LabelKey, LabelValue] = {}
-    """Labels of the broker's pods in `cluster.namespace`, for the network policy. When empty, all pods there."""
+    """Labels of the broker's pods, for the network policy. When empty, all pods of their namespace."""
+    egress_cidr: Cidr | None = None
+    """Addresses of a broker outside the cluster, for the network policy. When absent, it is pods of the cluster."""
+
+    @model_validator(mode="after")
+    def _broker_is_found(self) -> Self:
+        """A Secret says nothing of where the broker is; a policy by guess would shut it out."""
+        if self.egress_cidr is not None:
+            if self.broker_namespace is not None or self.broker_labels:
+                sentence = (
+                    "expected either egressCidr or brokerNamespace and brokerLabels: outside the cluster or in it"
+                )
+                raise PydanticCustomError(SENTENCE, sentence)
+            return self
+        secret = self.cluster.connection_secret is not None
+        if secret and self.broker_namespace is None and not self._in_namespace(self.cluster.namespace):
+            sentence = (
+                "host is not in cluster.namespace, where the connectionSecret is: give brokerNamespace, or egressCidr "
+                "for a broker outside the cluster"
+            )
+            raise PydanticCustomError(SENTENCE, sentence)
+        return self
+
+    @property
+    def amqp_port(self) -> int:
+        """Port to sidecars."""
+        if self.port is not None:
+            return self.port
+        return 5671 if self.tls else 5672
+
+    def _in_namespace(self, namespace: str) -> bool:
+        """Tell whether all hosts are called as Services or pods of the namespace are."""
+        return all(namespace in host.strip().partition(":")[0].split(".")[1:] for host in self.host.split(","))
 
 
 class SqsSettings(Model):
@@ -216,7 +263,7 @@ class SqsSettings(Model):
     """Tags of all AWS objects."""
     endpoint: Url | None = None
     """Another endpoint, such as a test server's. When absent, AWS's."""
-    egress_cidr: Text = "0.0.0.0/0"
+    egress_cidr: Cidr = "0.0.0.0/0"
     """Addresses of the API for the network policy."""
 
 
@@ -245,7 +292,7 @@ class PubsubSettings(Model):
     """Another endpoint (host:port), such as an emulator's. When absent, Google's."""
     prometheus_address: Url | None = None
     """Where KEDA reads the backlog. When absent, Google's managed Prometheus of the project."""
-    egress_cidr: Text = "0.0.0.0/0"
+    egress_cidr: Cidr = "0.0.0.0/0"
     """Addresses of the API for the network policy."""
 
 
@@ -273,6 +320,9 @@ class Settings(Model):
     """Broker of actors that name none."""
     transports: TransportSettings
     """The brokers."""
+    cluster_name: Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,30}[a-z0-9])?$")] | None = None
+    """Name of this Kubernetes cluster among those that share an AWS account or Google project: a part of the names of
+    roles and service accounts, and a tag of queues and topics. When absent, it has them to itself."""
     crew_namespace: Label | None = None
     """Namespace of x-sink and x-sump for all; in others they are refused. When absent, each namespace has its own."""
     queue_names: Literal["underscore", "dash"] = "underscore"

@@ -45,14 +45,23 @@ class View(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401  any JSON value
         if name not in self.struct.fields:  # to index a protobuf map makes the entry
             raise KeyError(name)
-        value = self.struct.fields[name]
-        return View(value.struct_value) if value.HasField("struct_value") else _plain(value)
+        return _seen(self.struct.fields[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self.struct.fields))
 
     def __len__(self) -> int:
         return len(self.struct.fields)
+
+
+def _seen(value: struct_pb2.Value) -> Any:  # noqa: ANN401  any JSON value
+    match value.WhichOneof("kind"):
+        case "struct_value":
+            return View(value.struct_value)
+        case "list_value":
+            return [_seen(entry) for entry in value.list_value.values]
+        case _:
+            return _plain(value)
 
 
 def text(struct: struct_pb2.Struct, *path: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asya.api.parts import StateProxy
-from asya.api.pod import Resources
+from asya.api.pod import ExtraContainer, Resources
+from asya_composer import names
 from asya_composer.builders import environment
 from asya_composer.builders.environment import dump, each
 from asya_composer.model import Context, Manifest, PodAccess
@@ -15,6 +17,7 @@ SOCKETS, RUNTIME, STATE = "asya-sockets", "asya-runtime", "asya-state"
 PORT_NAME = "asya-metrics"
 _RUNTIME_READY, _RUNTIME_LIVE = "/runtime/readyz", "/runtime/livez"
 """The runtime serves no HTTP; the sidecar, which is in the same pod, answers for it."""
+_ROOT_LIKE = ("SYS_ADMIN", "CAP_SYS_ADMIN")
 _START = {"periodSeconds": 2, "failureThreshold": 1800}
 """An hour in which a handler may be imported, with its models."""
 _LIVE = {"periodSeconds": 10, "failureThreshold": 6}
@@ -62,7 +65,7 @@ def handler(context: Context) -> Manifest:
         "livenessProbe": spec.probes.liveness or {**_http(_RUNTIME_LIVE, port), **_LIVE},
         "readinessProbe": spec.probes.readiness or {**_http(_RUNTIME_READY, port), **_READY},
         "resources": resources(spec.resources if given else settings.pods.resources),
-        "securityContext": spec.security_context or settings.pods.security_context,
+        "securityContext": security(context, spec.security_context),
         "volumeMounts": [_sockets(context), {**_runtime(context), "readOnly": True}, *each(spec.volume_mounts)],
     }
     if spec.state_proxy:
@@ -74,6 +77,37 @@ def handler(context: Context) -> Manifest:
 def connectors(context: Context) -> list[Manifest]:
     """Return a native sidecar per store, so that state is there before the handler is imported."""
     return [_connector(context, proxy) for proxy in context.actor.spec.state_proxy]
+
+
+def of_people(context: Context, given: Sequence[ExtraContainer]) -> list[Manifest]:
+    """Return containers of people's own, no freer than the handler unless they say so."""
+    found = []
+    for own in each(given):
+        context_of_its_own = own.get("securityContext")
+        if context_of_its_own is None or isinstance(context_of_its_own, Mapping):
+            own["securityContext"] = security(context, context_of_its_own)
+        found.append(own)
+    return found
+
+
+def security(context: Context, own: Mapping[str, Any] | None) -> Manifest:
+    """Return a container's security context: the platform's, and what the actor says over it."""
+    platform, said = context.settings.pods.security_context, dict(own or {})
+    capabilities = said.get("capabilities")
+    added = (capabilities.get("add") or ()) if isinstance(capabilities, Mapping) else ()
+    if said.get("privileged") or any(name in _ROOT_LIKE for name in added):
+        # Kubernetes refuses these together with the promise not to gain privileges.
+        platform = {name: value for name, value in platform.items() if name != "allowPrivilegeEscalation"}
+    return over(platform, said)
+
+
+def over(platform: Mapping[str, Any], own: Mapping[str, Any] | None) -> Manifest:
+    """Return `platform` with `own` over it: maps are merged, all else is replaced."""
+    found = dict(platform)
+    for name, value in (own or {}).items():
+        below = found.get(name)
+        found[name] = over(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return found
 
 
 def volumes(context: Context, access: PodAccess) -> list[Manifest]:
@@ -102,7 +136,7 @@ def without_nothing(values: Manifest) -> Manifest:
 def _connector(context: Context, proxy: StateProxy) -> Manifest:
     connector, pods = proxy.connector, context.settings.pods
     return {
-        "name": f"asya-state-{proxy.name}"[:63].rstrip("-"),
+        "name": names.shorten(f"asya-state-{proxy.name}", names.LABEL_LENGTH),
         "image": connector.image,
         "imagePullPolicy": connector.image_pull_policy,
         "restartPolicy": "Always",
@@ -139,4 +173,4 @@ def _state(context: Context) -> Manifest:
 
 
 def _folder(proxy: StateProxy) -> str:
-    return f"asya-at-{proxy.name}"[:63].rstrip("-")
+    return names.shorten(f"asya-at-{proxy.name}", names.LABEL_LENGTH)

@@ -7,14 +7,14 @@ import json
 import math
 
 from asya_composer import kinds, names
-from asya_composer.builders import containers
+from asya_composer.builders import containers, rollout
 from asya_composer.builders.containers import without_nothing
 from asya_composer.builders.environment import dump, each
 from asya_composer.builders.selection import own_pods
-from asya_composer.model import Context, Manifest, Observed, PodAccess, Resource
+from asya_composer.model import Context, Manifest, PodAccess, Resource
 from asya_composer.objects import make
 
-KEY = "deployment"
+KEY = rollout.KEY
 CHECKSUM = "asya.sh/checksum"
 GRACE_MARGIN = 30
 """Seconds beyond the longest call in which results are published and deliveries settled."""
@@ -23,7 +23,9 @@ GRACE_MARGIN = 30
 def deployment(context: Context, access: PodAccess) -> Resource:
     """Return the Deployment."""
     spec = context.actor.spec
+    of_deployment, of_pods = rollout.credentials(context, access.credentials)
     template = _template(context, access)
+    template["metadata"]["annotations"] |= of_pods
     digest = checksum(template)
     template["metadata"]["annotations"][CHECKSUM] = digest
     manifest = make(
@@ -31,16 +33,17 @@ def deployment(context: Context, access: PodAccess) -> Resource:
         kinds.DEPLOYMENT,
         names.workload(context),
         {
-            **({} if spec.scaling.enabled else {"replicas": spec.replicas}),
+            **rollout.replicas(context),
             "revisionHistoryLimit": 5,
             "selector": {"matchLabels": own_pods(context)},
             "strategy": dump(spec.strategy),
             "template": template,
         },
-        annotations={CHECKSUM: digest},
+        annotations={**of_deployment, CHECKSUM: digest},
     )
-    why = _waits_for(context.observed)
-    return Resource(KEY, "workload", manifest, ready=not why, why=why)
+    error = rollout.complaint(context.observed)
+    why = error or rollout.waits_for(context.observed)
+    return Resource(KEY, "workload", manifest, ready=not why, why=why, error=error)
 
 
 def checksum(values: Manifest) -> str:
@@ -62,7 +65,7 @@ def _template(context: Context, access: PodAccess) -> Manifest:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": grace_period(context),
-        "securityContext": spec.pod_security_context or pods.pod_security_context,
+        "securityContext": containers.over(pods.pod_security_context, spec.pod_security_context),
         "imagePullSecrets": list(pull_secrets.values()),
         "nodeSelector": spec.node_selector,
         "tolerations": each(spec.tolerations),
@@ -76,11 +79,11 @@ def _template(context: Context, access: PodAccess) -> Manifest:
         "hostAliases": each(spec.host_aliases),
         # In the order in which they start: people's own first, as they may take long; what the handler needs after.
         "initContainers": [
-            *each(spec.init_containers),
+            *containers.of_people(context, spec.init_containers),
             *containers.connectors(context),
             containers.sidecar(context, access),
         ],
-        "containers": [containers.handler(context), *each(spec.sidecars)],
+        "containers": [containers.handler(context), *containers.of_people(context, spec.sidecars)],
         "volumes": containers.volumes(context, access),
     }
     labels = {**context.labels, **pods.labels, **spec.pod_labels, **access.labels, **own_pods(context)}
@@ -89,19 +92,3 @@ def _template(context: Context, access: PodAccess) -> Manifest:
         "metadata": {"labels": labels, "annotations": {**annotations, **pods.annotations, **spec.pod_annotations}},
         "spec": without_nothing(pod),
     }
-
-
-def _waits_for(observed: Observed) -> str:
-    """Say what is missing; a Deployment of no replicas has all of them."""
-    if observed.get(KEY) is None:
-        return "Deployment is being created"
-    for kind, bad in (("ReplicaFailure", "True"), ("Progressing", "False")):
-        condition = observed.condition(KEY, kind)
-        if condition is not None and condition.status == bad:
-            return f"Deployment: {condition.message or condition.reason}"
-    if observed.at(KEY, "status", "observedGeneration") != observed.at(KEY, "metadata", "generation"):
-        return "Deployment has not been looked at by its controller"
-    wanted = observed.at(KEY, "spec", "replicas")
-    wanted = 1 if wanted is None else wanted
-    there = observed.at(KEY, "status", "availableReplicas") or 0
-    return f"{there:g} of {wanted:g} replicas are available" if there < wanted else ""

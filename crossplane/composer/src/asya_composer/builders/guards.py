@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from asya.api.rules_mesh import TERMINAL_ACTORS
 from asya_composer import kinds, names
 from asya_composer.builders.containers import PORT_NAME
 from asya_composer.builders.environment import dump
 from asya_composer.builders.selection import every_pod, own_pods
 from asya_composer.model import Context, Manifest, PodAccess, Resource
 from asya_composer.objects import by_existence, make
+from asya_composer.settings import NetworkDefaults
 
 DISRUPTION_KEY, NETWORK_KEY, MONITOR_KEY = "pod-disruption-budget", "network-policy", "pod-monitor"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -42,11 +44,12 @@ def network_policy(context: Context, access: PodAccess) -> list[Resource]:
         "policyTypes": ["Ingress", "Egress"],
         "ingress": _ingress(context),
         "egress": [
-            _dns(network.dns_namespace),
+            _dns(network),
             *access.egress,
             *_gateway(context),
             *_tracing(context),
             *network.egress,
+            *(network.crew_egress if context.actor.name in TERMINAL_ACTORS else ()),
             *own.egress,
         ],
     }
@@ -70,17 +73,23 @@ def pod_monitor(context: Context) -> list[Resource]:
 
 
 def _ingress(context: Context) -> list[Manifest]:
-    """Only who reads metrics comes in; the kubelet's probes do not pass a policy."""
+    """Only who reads metrics comes in; the kubelet's probes do not pass a policy.
+
+    Who asks for a PodMonitor on a platform that does not say where Prometheus is, is asked by anybody.
+    """
     peers = context.settings.network.scrape_from
+    watched = context.actor.spec.pod_monitor or context.settings.pod_monitor
+    metrics = _tcp(context.settings.sidecar.port)
     if not peers:
-        return []
+        return [] if watched is None else [{"ports": [metrics]}]
     own = [{"port": port.container_port, "protocol": port.protocol} for port in context.actor.spec.ports]
-    return [{"from": peers, "ports": [_tcp(context.settings.sidecar.port), *own]}]
+    return [{"from": peers, "ports": [metrics, *own]}]
 
 
-def _dns(namespace: str) -> Manifest:
-    ports = [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]
-    return {"to": [_in(namespace)], "ports": ports}
+def _dns(network: NetworkDefaults) -> Manifest:
+    ports = [{"port": port, "protocol": protocol} for port in network.dns_ports for protocol in ("UDP", "TCP")]
+    caches = [{"ipBlock": {"cidr": block}} for block in network.dns_cidrs]
+    return {"to": [_in(network.dns_namespace), *caches], "ports": ports}
 
 
 def _gateway(context: Context) -> list[Manifest]:

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from asya.api.scaling import ScalingBehavior, ScalingDirection, ScalingSpec
 from asya_composer import kinds, names
 from asya_composer.builders.containers import without_nothing
 from asya_composer.builders.environment import dump
-from asya_composer.model import Context, Manifest, Resource, Trigger
+from asya_composer.model import Context, Manifest, Resource, Seen, Trigger
 from asya_composer.objects import by_condition, by_existence, make
+from asya_composer.settings import TRANSPORTS, TransportName
 
 KEY, AUTHENTICATION_KEY = "scaled-object", "trigger-authentication"
 TRIGGER_NAME = "queue"
 
 
+def scalers(observed: Mapping[str, Seen], leaving: Sequence[TransportName]) -> Sequence[TransportName]:
+    """Return the transports whose ScaledObject comes first: those that have one, else the first that is left."""
+    return [name for name in TRANSPORTS if f"{name}-{KEY}" in observed] or leaving[:1]
+
+
 def scaled_object(context: Context, trigger: Trigger) -> list[Resource]:
-    """Return how the actor is scaled; nothing while `scaling.enabled` is false."""
+    """Return how the actor is scaled; nothing while `scaling.enabled` is false.
+
+    A workload that the actor is bound to is the same on each transport, and KEDA lets one ScaledObject scale it: that
+    of the new transport waits until the old one is gone.
+    """
     scaling = context.actor.spec.scaling
     if not scaling.enabled:
         return []
@@ -27,6 +39,10 @@ def scaled_object(context: Context, trigger: Trigger) -> list[Resource]:
         own["authenticationRef"] = {"name": name, "kind": "TriggerAuthentication"}
         authentication = make(context, kinds.TRIGGER_AUTHENTICATION, name, trigger.authentication)
         found.append(by_existence(AUTHENTICATION_KEY, "autoscaler", authentication, context.observed))
+    first = _first(context)
+    if first is not None:
+        why = f"ScaledObject {name} waits until {first} is left, by which {names.scale_target(context)} is scaled still"
+        return [replace(each, ready=False, why=why) for each in found]
     spec = {
         "scaleTargetRef": _target(context),
         "minReplicaCount": scaling.min_replica_count,
@@ -42,6 +58,13 @@ def scaled_object(context: Context, trigger: Trigger) -> list[Resource]:
     spec = {key: value for key, value in spec.items() if value is not None}
     manifest = make(context, kinds.SCALED_OBJECT, name, spec, annotations=_annotations(scaling))
     return [*found, by_condition(KEY, "autoscaler", manifest, context.observed)]
+
+
+def _first(context: Context) -> TransportName | None:
+    """Return the transport by which the same workload is scaled already, None when there is none."""
+    if context.actor.spec.workload_ref is None or context.transport in context.scalers:
+        return None
+    return next(iter(context.scalers), None)
 
 
 def _target(context: Context) -> Manifest:
@@ -92,8 +115,9 @@ def _behavior(own: ScalingBehavior, platform: ScalingBehavior) -> Manifest:
 
 
 def _direction(own: ScalingDirection, platform: ScalingDirection) -> Manifest:
-    """Where the actor leaves out speed or window, the platform's count."""
-    found = without_nothing(dump(own))
-    for name, value in without_nothing(dump(platform)).items():
-        found.setdefault(name, value)
-    return found
+    """What the actor says counts, then what the platform says; defaults are neither's word."""
+    return {"selectPolicy": own.select_policy, **_said(platform), **_said(own)}
+
+
+def _said(direction: ScalingDirection) -> Manifest:
+    return without_nothing(direction.model_dump(mode="json", by_alias=True, exclude_unset=True))

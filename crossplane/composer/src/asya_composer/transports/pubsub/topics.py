@@ -17,11 +17,15 @@ from asya_composer.kinds import Kind
 from asya_composer.model import Context, Manifest, Part, Resource
 from asya_composer.objects import by_condition, make
 from asya_composer.settings import PubsubSettings
+from asya_composer.transports.clusters import only_own
 
 TOPIC, SUBSCRIPTION = "queue", "subscription"
 DEAD_TOPIC, DEAD_SUBSCRIPTION = "dead-letter-queue", "dead-letter-subscription"
 EXTERNAL_NAME = "crossplane.io/external-name"
 PUBLISHER, SUBSCRIBER = "roles/pubsub.publisher", "roles/pubsub.subscriber"
+
+CLUSTER = "asya-cluster"
+"""Label with the name of the cluster that has topic and subscription."""
 
 ACK_DEADLINES: Final = (10, 600)
 """Shortest and longest deadline in seconds; what takes longer is extended by the sidecar."""
@@ -83,7 +87,8 @@ def on_subscription(context: Context, key: str, part: Part, member: str) -> Reso
 def _named(context: Context, key: str, kind: Kind, name: str, wanted: Manifest) -> Resource:
     everything = {"project": settings_of(context).project, "labels": _labels(context), **wanted}
     spec = {"forProvider": everything, **_deletion(context)}
-    return managed(context, key, "queue", kind, spec, annotations={EXTERNAL_NAME: name})
+    found = managed(context, key, "queue", kind, spec, annotations={EXTERNAL_NAME: name})
+    return only_own(context, found, CLUSTER, "labels")
 
 
 def _topic(context: Context) -> Manifest:
@@ -136,6 +141,8 @@ def _delivery_limit(context: Context) -> int:
 
 def _labels(context: Context) -> dict[str, str]:
     own = {"asya-namespace": context.namespace, "asya-actor": context.actor.name}
+    if context.settings.cluster_name is not None:
+        own[CLUSTER] = context.settings.cluster_name
     found = {**settings_of(context).labels, **own}
     for name in found:
         if not _LABEL.fullmatch(name):

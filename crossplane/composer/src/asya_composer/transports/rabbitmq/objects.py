@@ -16,8 +16,8 @@ LADDER_TOP = "asya.delay.17"
 """Exchange at which delayed messages begin. See asya.transports.rabbitmq.ladder."""
 ARRIVALS = "asya.delay.arrivals"
 """Exchange that hands out what has waited."""
-EXCHANGE_ANNOTATION = "asya.sh/exchange"
-"""Of a binding: which object has made the exchange."""
+EXCHANGE_ANNOTATION, QUEUE_ANNOTATION = "asya.sh/exchange", "asya.sh/queue"
+"""Of a binding: which objects have made what it ties together."""
 
 
 def settings_of(context: Context) -> RabbitmqSettings:
@@ -53,6 +53,19 @@ def topology(
     spec = {**spec, **vhost, "rabbitmqClusterReference": cluster}
     manifest = make(context, kind, names.part(context, key), spec, annotations=annotations)
     return by_condition(key, part, manifest, context.observed)
+
+
+def ends(context: Context, key: str, queue: str, exchange: str = "") -> dict[str, str]:
+    """Return annotations of the binding `key` that name the objects at its ends, `queue` by its own key.
+
+    With another one, the operator makes the binding again: the broker has forgotten it with the old one, and nothing
+    else about its object would change. While one is away, what it was stays.
+    """
+    now = {EXCHANGE_ANNOTATION: exchange, QUEUE_ANNOTATION: context.observed.at(queue, "metadata", "uid")}
+    found = {
+        name: value or context.observed.at(key, "metadata", "annotations", name) or "" for name, value in now.items()
+    }
+    return {name: str(value) for name, value in found.items() if value}
 
 
 def dead_letter_key(context: Context) -> str:

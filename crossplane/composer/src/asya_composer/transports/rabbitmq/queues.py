@@ -11,14 +11,15 @@ from asya_composer.errors import CompositionError
 from asya_composer.model import Context, Resource
 from asya_composer.transports.rabbitmq.objects import (
     ARRIVALS,
-    EXCHANGE_ANNOTATION,
     dead_letter_key,
+    ends,
     literally,
     settings_of,
     topology,
     version,
 )
 
+QUEUE, DEAD_LETTERS = "queue", "dead-letter-queue"
 _HOUR_MS = 3_600_000
 _TIMEOUT_PER_QUEUE = (3, 12)
 _UNLIMITED_FROM = (4, 0)
@@ -38,8 +39,8 @@ def queues(context: Context) -> list[Resource]:
         "x-overflow": "reject-publish",
     }
     for key, name, arguments in (
-        ("dead-letter-queue", names.dead_letters(context), {"x-queue-type": "quorum"}),
-        ("queue", names.queue(context), own),
+        (DEAD_LETTERS, names.dead_letters(context), {"x-queue-type": "quorum"}),
+        (QUEUE, names.queue(context), own),
     ):
         queue = {"name": name, "type": "quorum", "durable": True, "arguments": arguments, **_deletion(context)}
         found.append(topology(context, key, "queue", kinds.RABBITMQ_QUEUE, queue))
@@ -63,9 +64,9 @@ def bindings(context: Context) -> list[Resource]:
     """Return what leads into the two queues: messages, dead letters, and messages that have waited."""
     queue, exchange, actor = names.queue(context), names.exchange(context), context.actor.name
     wanted = (
-        ("binding", exchange, actor, queue),
-        ("dead-letter-binding", exchange, dead_letter_key(context), names.dead_letters(context)),
-        ("delay-binding", ARRIVALS, f"#.{context.namespace}.{actor}", queue),
+        ("binding", exchange, actor, QUEUE, queue),
+        ("dead-letter-binding", exchange, dead_letter_key(context), DEAD_LETTERS, names.dead_letters(context)),
+        ("delay-binding", ARRIVALS, f"#.{context.namespace}.{actor}", QUEUE, queue),
     )
     return [
         topology(
@@ -74,20 +75,10 @@ def bindings(context: Context) -> list[Resource]:
             "queue",
             kinds.RABBITMQ_BINDING,
             {"source": source, "destination": destination, "destinationType": "queue", "routingKey": routing},
-            annotations=_of_exchange(context, key),
+            annotations=ends(context, key, at, context.exchange),
         )
-        for key, source, routing, destination in wanted
+        for key, source, routing, at, destination in wanted
     ]
-
-
-def _of_exchange(context: Context, key: str) -> dict[str, str]:
-    """Name the exchange's object: with another one, the operator makes the binding again.
-
-    When an exchange is deleted, the broker forgets its bindings, and nothing about their objects would change.
-    """
-    before = context.observed.at(key, "metadata", "annotations", EXCHANGE_ANNOTATION)
-    exchange = context.exchange or before
-    return {EXCHANGE_ANNOTATION: exchange} if exchange else {}
 
 
 def policies(context: Context) -> list[Resource]:

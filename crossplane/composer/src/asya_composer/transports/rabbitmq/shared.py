@@ -10,7 +10,8 @@ from __future__ import annotations
 from asya.api.rules_mesh import TERMINAL_ACTORS
 from asya_composer import kinds, names
 from asya_composer.model import Context, Resource
-from asya_composer.transports.rabbitmq.objects import topology
+from asya_composer.transports.rabbitmq.objects import ends, topology
+from asya_composer.transports.rabbitmq.queues import QUEUE
 
 OWN_KEY = "exchange"
 
@@ -30,7 +31,10 @@ def exchanges(context: Context) -> list[Resource]:
             "destinationType": "queue",
             "routingKey": actor,
         }
-        found.append(topology(context, f"{_BINDING}{namespace}", "queue", kinds.RABBITMQ_BINDING, way))
+        key = f"{_BINDING}{namespace}"
+        kept = context.observed.at(f"{OWN_KEY}-{namespace}", "metadata", "uid")
+        tied = ends(context, key, QUEUE, str(kept or ""))
+        found.append(topology(context, key, "queue", kinds.RABBITMQ_BINDING, way, annotations=tied))
     return found
 
 

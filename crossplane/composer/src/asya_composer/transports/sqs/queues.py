@@ -17,9 +17,13 @@ from asya_composer.kinds import Kind
 from asya_composer.model import Context, Manifest, Part, Resource
 from asya_composer.objects import by_condition, make
 from asya_composer.settings import SqsSettings
+from asya_composer.transports.clusters import only_own
 
 QUEUE, DEAD_LETTERS = "queue", "dead-letter-queue"
 REDRIVE, REDRIVE_ALLOW = "redrive-policy", "redrive-allow-policy"
+
+CLUSTER = "asya.sh/cluster"
+"""Tag with the name of the cluster that has the queue."""
 
 MAX_VISIBILITY: Final = 43_200
 """Longest time, in seconds from its receipt, that SQS lets a message be held; extending cannot go past it."""
@@ -52,6 +56,8 @@ def arn(context: Context, name: str) -> str:
 def tags(context: Context) -> dict[str, str]:
     """Return the tags of everything that is the actor's; the permission policy relies on the first two."""
     own = {"asya.sh/namespace": context.namespace, "asya.sh/actor": context.actor.name}
+    if context.settings.cluster_name is not None:
+        own[CLUSTER] = context.settings.cluster_name
     return {**settings_of(context).tags, **own}
 
 
@@ -82,7 +88,7 @@ def _queue(context: Context, key: str, name: str, *, retention: int) -> Resource
         **_encryption(context),
     }
     found = managed(context, key, "queue", kinds.SQS_QUEUE, {"forProvider": wanted, **_deletion(context)})
-    return _where_it_should_be(context, found, arn(context, name))
+    return only_own(context, _where_it_should_be(context, found, arn(context, name)), CLUSTER, "tags")
 
 
 def _where_it_should_be(context: Context, queue: Resource, expected: str) -> Resource:

@@ -1,0 +1,96 @@
+"""Leaving a transport: what stays there is worked off, down to no replica.
+
+It never stands in the way of what shall be: where a broker's rule, or settings that are gone, forbid to compose the old
+set, it stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from asya_composer import actor_set
+from asya_composer.actor_set import full_key, kept, own_keys
+from asya_composer.builders.scaled_object import KEY as SCALER
+from asya_composer.errors import CompositionError
+from asya_composer.model import Condition, Context, Manifest, Observed, Resource, Seen
+from asya_composer.settings import TransportName
+
+MOVED = "TransportMoved"
+_PAUSED = "autoscaling.keda.sh/paused"
+
+
+def leave(
+    context: Context, needed: Mapping[TransportName, str], observed: Mapping[str, Seen], now: Mapping[str, Resource]
+) -> tuple[dict[str, Resource], Condition]:
+    """Return `now` and what stays of transports that are still `needed` (by why they are), and what is told of it."""
+    resources = dict(now)
+    told: list[str] = []
+    for name, why in needed.items():
+        old = replace(context, transport=name, observed=own_keys(observed, name))
+        try:
+            stays = actor_set.compose(_draining(old)).resources
+            told.append(f"what is on {name} stays: {why}")
+        except CompositionError as error:
+            stays = _as_it_is(old.observed, str(error))
+            told.append(f"what is on {name} stays as it is ({error}): {why}")
+        for each in stays:
+            key = full_key(each.key, name)
+            resources[key] = _for_both(resources[key], each) if key in resources else each
+    if told:
+        return resources, Condition(MOVED, "False", "Draining", "; ".join(told))
+    return resources, Condition(MOVED, "True", "Moved")
+
+
+def _for_both(new: Resource, old: Resource) -> Resource:
+    """Return what both sets have, such as the service account, so that the old pods keep their identity too."""
+    annotations = {**_annotations(old.manifest), **_annotations(new.manifest)}
+    if not annotations:
+        return new
+    return replace(new, manifest={**new.manifest, "metadata": {**new.manifest["metadata"], "annotations": annotations}})
+
+
+def _annotations(manifest: Manifest) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = manifest["metadata"].get("annotations") or {}
+    return found
+
+
+def _draining(context: Context) -> Context:
+    """Return the actor as it works off what is left; what not every broker knows is left out."""
+    scaling = context.actor.spec.scaling.model_copy(
+        update={
+            "enabled": True,
+            "min_replica_count": 0,
+            "idle_replica_count": None,
+            "initial_cooldown_period": 0,
+            "paused": False,
+            "paused_replica_count": None,
+            "scale_on_in_flight": True,
+            "scale_on_delayed": False,
+            "additional_triggers": [],
+            "fallback": None,
+            "advanced": context.actor.spec.scaling.advanced.model_copy(
+                update={"formula": None, "target": None, "activation_target": None, "metric_type": None}
+            ),
+        }
+    )
+    spec = context.actor.spec.model_copy(update={"scaling": scaling})
+    return replace(context, actor=context.actor.model_copy(update={"spec": spec}))
+
+
+def _as_it_is(observed: Observed, why: str) -> list[Resource]:
+    """Return what exists; its autoscaler alone is changed, so that it may go to zero."""
+    return [
+        replace(each, manifest=_down_to_zero(each.manifest)) if each.key == SCALER else each
+        for each in kept(observed, (), why)
+    ]
+
+
+def _down_to_zero(scaler: Manifest) -> Manifest:
+    before = scaler.get("spec")
+    items = before.items() if isinstance(before, Mapping) else ()
+    spec = {name: value for name, value in items if name != "idleReplicaCount"}
+    annotations = {name: value for name, value in _annotations(scaler).items() if not name.startswith(_PAUSED)}
+    metadata = {**scaler["metadata"], "annotations": annotations}
+    return {**scaler, "metadata": metadata, "spec": {**spec, "minReplicaCount": 0}}

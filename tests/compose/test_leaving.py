@@ -1,0 +1,157 @@
+"""Leaving a transport goes well: old pods keep what they need, nothing is dropped, and no old rule is in the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.compose.calls import CROSSPLANE, Answer, Manifest, actor, call, platform, settled
+from tests.compose.cloud.actors import PUBSUB, SQS
+
+ROLE = "eks.amazonaws.com/role-arn"
+
+
+def everything(**changes: Any) -> Manifest:
+    rabbitmq = platform()["transports"]["rabbitmq"]
+    return platform(transports={"rabbitmq": rabbitmq, "sqs": SQS, "pubsub": PUBSUB}, **changes)
+
+
+def at_work(transport: str, **spec: Any) -> dict[str, Manifest]:
+    """An actor on `transport` with messages and two replicas."""
+    observed = settled(actor(transport=transport, **spec), everything())
+    deployment = observed[f"{transport}-deployment"]
+    deployment["spec"]["replicas"] = 2
+    deployment["status"] |= {"replicas": 2, "availableReplicas": 2}
+    scaler = observed.get(f"{transport}-scaled-object")
+    if scaler is not None:
+        scaler["status"]["conditions"][1] = {"type": "Active", "status": "True"}
+    return observed
+
+
+def moved(observed: dict[str, Manifest], to: str, settings: Manifest | None = None, **spec: Any) -> Answer:
+    cluster = [each for each in observed.values() if each["kind"] in ("ScaledObject", "Deployment")]
+    return call(actor(transport=to, **spec), settings or everything(), observed=observed, cluster=cluster)
+
+
+def of(answer: Answer, transport: str) -> set[str]:
+    return {key for key in answer.resources if key.startswith(f"{transport}-")}
+
+
+def test_pods_of_the_old_transport_keep_their_identity() -> None:
+    observed = at_work("sqs")
+    role = observed["service-account"]["metadata"]["annotations"][ROLE]
+    account = moved(observed, "rabbitmq").resources["service-account"]
+    assert account["metadata"]["annotations"][ROLE] == role
+    pods = moved(observed, "rabbitmq").resources["sqs-deployment"]["spec"]["template"]["spec"]
+    assert pods["serviceAccountName"] == account["metadata"]["name"]
+
+
+def test_it_goes_with_the_old_transport() -> None:
+    observed = at_work("sqs")
+    observed["sqs-scaled-object"]["status"]["conditions"][1]["status"] = "False"
+    observed["sqs-deployment"]["spec"]["replicas"] = 0
+    observed["sqs-deployment"]["status"] = {"observedGeneration": 1}
+    account = moved(observed, "rabbitmq").resources["service-account"]
+    assert ROLE not in account["metadata"].get("annotations", {})
+
+
+def test_two_transports_can_be_left_at_once() -> None:
+    first, second = at_work("rabbitmq"), at_work("pubsub")
+    observed = {**second, **first}
+    answer = moved(observed, "sqs")
+    for transport in ("rabbitmq", "pubsub"):
+        assert of(answer, transport) == {key for key in observed if key.startswith(f"{transport}-")}
+    status, reason, message = answer.conditions["TransportMoved"]
+    assert (status, reason) == ("False", "Draining")
+    assert "what is on rabbitmq stays" in message
+    assert "what is on pubsub stays" in message
+
+
+def test_one_that_is_empty_goes_while_another_is_not() -> None:
+    first, second = at_work("rabbitmq"), settled(actor(transport="pubsub"), everything())
+    answer = moved({**second, **first}, "sqs")
+    assert of(answer, "rabbitmq")
+    assert not of(answer, "pubsub")
+    assert answer.conditions["TransportMoved"][1] == "Draining"
+
+
+# From where to where, and what of the actor the old one does not allow.
+MOVES: list[tuple[str, str, dict[str, Any]]] = [
+    ("rabbitmq", "sqs", {"scaling": {"scaleOnDelayed": True}}),
+    ("pubsub", "sqs", {"scaling": {"scaleOnInFlight": False}}),
+    ("pubsub", "rabbitmq", {"queue": {"deliveryLimit": 3}}),
+    ("sqs", "rabbitmq", {"resiliency": {"actorTimeout": "13h"}}),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "spec"), MOVES)
+def test_rules_of_the_old_transport_are_not_in_the_way(old: str, new: str, spec: dict[str, Any]) -> None:
+    observed = at_work(old)
+    answer = moved(observed, new, **spec)
+    assert not answer.fatal
+    assert answer.status["transport"] == new
+    assert f"{new}-queue" in answer.resources or f"{new}-topic" in answer.resources
+    assert of(answer, old) == {key for key in observed if key.startswith(f"{old}-")}
+    assert answer.conditions["TransportMoved"][1] == "Draining"
+
+
+def test_a_set_that_cannot_be_composed_any_more_may_still_go_to_zero() -> None:
+    observed = at_work("pubsub", scaling={"minReplicaCount": 2, "idleReplicaCount": 0, "paused": True})
+    answer = moved(observed, "rabbitmq", queue={"deliveryLimit": 3})
+    scaler = answer.resources["pubsub-scaled-object"]
+    there = observed["pubsub-scaled-object"]["spec"]
+    kept = {name: value for name, value in there.items() if name != "idleReplicaCount"}
+    assert there["minReplicaCount"] == 2
+    assert scaler["spec"] == {**kept, "minReplicaCount": 0}
+    assert not any("paused" in name for name in scaler["metadata"].get("annotations", {}))
+    assert "as it is (spec.queue.deliveryLimit: " in answer.conditions["TransportMoved"][2]
+
+
+def test_a_platform_that_forgot_the_old_transport_leaves_it_as_it_is() -> None:
+    settings = everything(defaultTransport="sqs")
+    del settings["transports"]["rabbitmq"]
+    observed = at_work("rabbitmq")
+    answer = moved(observed, "sqs", settings)
+    assert not answer.fatal
+    assert "sqs-queue" in answer.resources
+    assert of(answer, "rabbitmq") == {key for key in observed if key.startswith("rabbitmq-")}
+    assert "this platform has no RabbitMQ" in answer.conditions["TransportMoved"][2]
+    for key in of(answer, "rabbitmq"):
+        kept, there = answer.resources[key].get("spec", {}), observed[key].get("spec", {})
+        assert {**there, **kept} == {**there, **({"minReplicaCount": 0} if "scaled" in key else {})}, key
+
+
+def owned(observed: dict[str, Manifest], manager: str) -> Manifest:
+    """The Deployment, with the number of its replicas in `manager`'s hands."""
+    fields = {"f:spec": {"f:replicas": {}}}
+    entries = [{"manager": manager, "operation": "Update", "subresource": "scale", "fieldsV1": fields}]
+    metadata = {**observed["rabbitmq-deployment"]["metadata"], "managedFields": entries}
+    return {**observed["rabbitmq-deployment"], "metadata": metadata}
+
+
+FIXED = {"scaling": {"enabled": False}, "replicas": 5}
+
+
+def test_a_fixed_number_of_replicas_stays_until_the_autoscaler_has_it() -> None:
+    """Crossplane would take the number away by leaving it out, and one replica be left."""
+    observed = settled(actor(**FIXED))
+    scaled = call(actor(), observed=observed).resources["rabbitmq-deployment"]
+    assert scaled["spec"]["replicas"] == 5
+    taken = {**observed, "rabbitmq-deployment": owned(observed, "kube-controller-manager")}
+    assert "replicas" not in call(actor(), observed=taken).resources["rabbitmq-deployment"]["spec"]
+
+
+def test_a_fixed_number_of_replicas_works_off_the_old_queue() -> None:
+    observed = settled(actor(transport="rabbitmq", **FIXED), everything())
+    answer = moved(observed, "sqs", **FIXED)
+    assert answer.resources["rabbitmq-deployment"]["spec"]["replicas"] == 5
+
+
+@pytest.mark.parametrize("why", [{"flavors": ["gone"]}, {"imagee": "x"}], ids=["flavor", "field"])
+def test_a_fixed_number_of_replicas_stays_while_the_actor_cannot_be_composed(why: dict[str, Any]) -> None:
+    observed = settled(actor(**FIXED))
+    assert call(actor(**FIXED, **why), observed=observed).resources["rabbitmq-deployment"]["spec"]["replicas"] == 5
+    for manager in ("keda", CROSSPLANE):
+        there = {**observed, "rabbitmq-deployment": owned(observed, manager)}
+        kept = call(actor(**FIXED, **why), observed=there).resources["rabbitmq-deployment"]["spec"]
+        assert ("replicas" in kept) == (manager == CROSSPLANE)
