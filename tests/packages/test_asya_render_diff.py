@@ -108,6 +108,14 @@ def compose(kubectl: Kubectl, manifest: Manifest, path: Path) -> list[Manifest]:
     for each in objects:
         each["metadata"].setdefault("labels", {})["crossplane.io/composite"] = "resize"
     kubectl("apply", "--server-side", f"--field-manager={MANAGER}", "-f", "-", given=objects)
+    # Bindings name the object of their queue as soon as that is there.
+    queues = json.loads(kubectl("get", "queues.rabbitmq.com", "-n", "shop", "-o", "json"))["items"]
+    identities = {each["spec"]["name"]: each["metadata"]["uid"] for each in queues}
+    for each in objects:
+        if each["kind"] == "Binding":
+            named = {"asya.sh/queue": identities[each["spec"]["destination"]]}
+            each["metadata"].setdefault("annotations", {}).update(named)
+    kubectl("apply", "--server-side", f"--field-manager={MANAGER}", "-f", "-", given=objects)
     references = [
         {"apiVersion": each["apiVersion"], "kind": each["kind"], "name": each["metadata"]["name"]} for each in objects
     ]
