@@ -24,6 +24,7 @@ _PARTS_HELD: Mapping[str, Part] = {
     SERVICE_ACCOUNT_KEY: "identity",
     "scaled-object": "autoscaler",
     "trigger-authentication": "autoscaler",
+    "management-tls": "autoscaler",
     "deployment": "workload",
     "injection": "workload",
     "network-policy": "workload",
