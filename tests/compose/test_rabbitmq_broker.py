@@ -21,11 +21,9 @@ from asya.transports.rabbitmq.ladder import Ladder
 from asya.transports.settings import RabbitmqSettings
 
 SOON = 20.0
-USER = "resize-of-shop"
 LADDER = Ladder()
 
-# Users belong to the whole broker: these tests must not meet in it.
-pytestmark = [pytest.mark.rabbitmq, pytest.mark.xdist_group("broker users")]
+pytestmark = pytest.mark.rabbitmq
 
 
 @dataclass(frozen=True)
@@ -44,18 +42,20 @@ def namespaced(resources: dict[str, Manifest], kind: str) -> list[Manifest]:
 def scene(rabbitmq_url: str, rabbitmq_management_url: str) -> Iterator[Scene]:
     parts, resources = urlsplit(rabbitmq_url), settled(actor())
     vhost = parts.path.removeprefix("/")
+    # Users belong to the whole broker, in which tests of several processes meet.
+    name = f"resize-of-{vhost}"
 
     def manage(method: str, path: str, body: object = None) -> None:
         call_management(rabbitmq_management_url, method, path, body)
 
     (user,) = (each["spec"] for each in resources.values() if each["kind"] == "User")
-    manage("PUT", f"/api/users/{USER}", {"password": "secret", "tags": ",".join(user["tags"])})
+    manage("PUT", f"/api/users/{name}", {"password": "secret", "tags": ",".join(user["tags"])})
     (rights,) = namespaced(resources, "Permission")
-    manage("PUT", f"/api/permissions/{vhost}/{USER}", rights)
+    manage("PUT", f"/api/permissions/{vhost}/{name}", rights)
     for topic in namespaced(resources, "TopicPermission"):
-        manage("PUT", f"/api/topic-permissions/{vhost}/{USER}", topic)
-    yield Scene(rabbitmq_url, f"amqp://{USER}:secret@{parts.hostname}:{parts.port}{parts.path}")
-    manage("DELETE", f"/api/users/{USER}")
+        manage("PUT", f"/api/topic-permissions/{vhost}/{name}", topic)
+    yield Scene(rabbitmq_url, f"amqp://{name}:secret@{parts.hostname}:{parts.port}{parts.path}")
+    manage("DELETE", f"/api/users/{name}")
 
 
 @asynccontextmanager
@@ -130,7 +130,7 @@ async def test_the_autoscaler_reads_the_queues_length_as_the_actors_user(
     scene: Scene, rabbitmq_management_url: str
 ) -> None:
     base, vhost = urlsplit(rabbitmq_management_url), urlsplit(scene.admin).path.removeprefix("/")
-    own = f"{base.scheme}://{USER}:secret@{base.hostname}:{base.port}"
+    own = f"{base.scheme}://{urlsplit(scene.own).username}:secret@{base.hostname}:{base.port}"
     async with connected(scene.admin, "resize"):
         found = await asyncio.to_thread(call_management, own, "GET", f"/api/queues/{vhost}/asya_shop_resize")
     assert found["name"] == "asya_shop_resize"
