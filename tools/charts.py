@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from charts_readme import readme
 from charts_schema import schema_json
 from charts_sync import synchronised
 from charts_values import ChartError, read_values
+from generated import checking, settle
 
 ROOT = Path(__file__).resolve().parent.parent
 CHARTS = ROOT / "charts"
@@ -38,26 +38,12 @@ def generated() -> dict[Path, str]:
 
 def main() -> int:
     """Write or check."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when a file is out of step")
-    options = parser.parse_args()
+    check = checking((__doc__ or "").splitlines()[0])
     try:
-        wanted = generated()
+        return settle(generated(), check=check, again="docs")
     except ChartError as error:
         print(error, file=sys.stderr)
         return 1
-    wrong = [path for path, text in wanted.items() if not path.is_file() or path.read_text() != text]
-    if options.check:
-        for path in wrong:
-            print(f"{path.relative_to(ROOT)} is out of step; run `make docs`")
-        if not wrong:
-            print(f"{len(wanted)} generated files of charts in order")
-        return 1 if wrong else 0
-    for path in wrong:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(wanted[path])
-        print(f"wrote {path.relative_to(ROOT)}")
-    return 0
 
 
 if __name__ == "__main__":

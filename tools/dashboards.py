@@ -6,10 +6,10 @@ because `asya up --metrics` serves them wherever it is installed.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
+from generated import checking, settle
 from monitoring.actor import ACTOR
 from monitoring.alerts import ALERTS
 from monitoring.flow import FLOW
@@ -34,26 +34,10 @@ def generated() -> dict[Path, str]:
 
 def main() -> int:
     """Write or check."""
-    parser = argparse.ArgumentParser(description="Write dashboards, alert rules and the live page's panels.")
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when a file is out of step")
-    options = parser.parse_args()
     wanted = generated()
     present = {path for folder in (CHART, PACKAGE) for path in folder.rglob("*") if path.is_file()}
-    wrong = [path for path, text in wanted.items() if path not in present or path.read_text() != text]
-    stale = sorted(present - wanted.keys())
-    if options.check:
-        for path in (*wrong, *stale):
-            print(f"{path.relative_to(ROOT)} is out of step with tools/monitoring; run `make docs`")
-        if not wrong and not stale:
-            print(f"{len(wanted)} files for monitoring in order")
-        return 1 if wrong or stale else 0
-    for path in stale:
-        path.unlink()
-    for path in wrong:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(wanted[path])
-        print(f"wrote {path.relative_to(ROOT)}")
-    return 0
+    check = checking("Write dashboards, alert rules and the live page's panels.")
+    return settle(wanted, check=check, again="docs", stale=present - wanted.keys())
 
 
 if __name__ == "__main__":

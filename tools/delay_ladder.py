@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from generated import checking, settle
 
 from asya.transports.rabbitmq.ladder import Ladder
 from asya.transports.rabbitmq.topology import Binding, Declaration, Exchange, Queue, ladder_topology
@@ -34,15 +35,9 @@ def text() -> str:
     return _HEADER + yaml.safe_dump_all(manifests(), sort_keys=False, width=120)
 
 
-def main(arguments: list[str]) -> int:
+def main() -> int:
     """Write the file, or compare it."""
-    if "--check" not in arguments:
-        FILE.write_text(text())
-        return 0
-    if FILE.read_text() == text():
-        return 0
-    print(f"{FILE.name} is not what the code says; run `make generate`")
-    return 1
+    return settle({FILE: text()}, check=checking((__doc__ or "").splitlines()[0]), again="generate")
 
 
 def _manifest(declared: Declaration) -> Manifest:
@@ -80,4 +75,4 @@ def _object(kind: str, name: str, spec: Manifest, arguments: Mapping[str, Any]) 
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
 import guarantees_failures
 import yaml
+from generated import checking, settle
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "tests" / "truth-table.yaml"
@@ -118,18 +118,9 @@ def _appearance(row: dict[str, Any]) -> str:
 
 def main() -> int:
     """Write the page, or check it."""
-    parser = argparse.ArgumentParser(description="Write docs/reference/guarantees.md from the truth table.")
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when the page is out of step")
-    arguments = parser.parse_args()
     page = render(yaml.safe_load(TABLE.read_text()), guarantees_failures.load())
-    if not arguments.check:
-        PAGE.write_text(page)
-        return 0
-    if not PAGE.exists() or PAGE.read_text() != page:
-        print("docs/reference/guarantees.md is out of step with the truth table or the kept results; run `make docs`")
-        return 1
-    print("guarantees.md in step with the truth table and the kept results")
-    return 0
+    check = checking("Write docs/reference/guarantees.md from the truth table.")
+    return settle({PAGE: page}, check=check, again="docs")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import images
 import packages_content as content
+from generated import settle
 from go_tools_build import cache
 from go_tools_plan import read_plan
 
@@ -71,21 +72,6 @@ def build_all(folder: Path, architectures: list[str], base: str | None) -> list[
     return built
 
 
-def write_or_check(*, check: bool) -> int:
-    """Write the generated files of `crossplane/configuration`, or tell which are out of step."""
-    wrong = [path for path, text in content.generated().items() if not path.is_file() or path.read_text() != text]
-    for path in wrong:
-        name = path.relative_to(ROOT)
-        if check:
-            print(f"{name} is out of step with the list of kinds or the charts; run `make generate`")
-        else:
-            path.write_text(content.generated()[path])
-            print(f"wrote {name}")
-    if check and not wrong:
-        print(f"{len(content.generated())} generated files of packages in order")
-    return 1 if check and wrong else 0
-
-
 def main() -> int:
     """Build, write or check."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -97,7 +83,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where packages go (default: build/packages)")
     options = parser.parse_args()
     if options.write or options.check:
-        return write_or_check(check=options.check)
+        return settle(content.generated(), check=options.check, again="generate")
     try:
         for path in build_all(options.folder.resolve(), options.architectures.split(","), options.base):
             print(f"{path} {path.stat().st_size / 1e6:.1f} MB")

@@ -11,6 +11,7 @@ import json
 import sys
 from pathlib import Path
 
+from generated import settle
 from reference_actor import actor_page
 from reference_envelope import envelope_page_problems, envelope_schema
 from reference_metrics import metrics_page
@@ -28,20 +29,12 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="change nothing, fail when something differs")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where the pages are (default: docs/reference)")
     options = parser.parse_args()
-    problems: list[str] = []
-    for name, text in generated().items():
-        path = options.folder / name
-        if path.is_file() and path.read_text(encoding="utf-8") == text:
-            continue
-        if options.check:
-            problems.append(f"{path} is out of step with the code; run `make docs`")
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-            print(f"wrote {path}")
-    problems += envelope_page_problems(options.folder / "envelope.md")
-    print("\n".join(problems) or f"{len(generated())} generated files and envelope.md in order")
-    return 1 if problems else 0
+    wanted = {options.folder / name: text for name, text in generated().items()}
+    state = settle(wanted, check=options.check, again="docs")
+    problems = envelope_page_problems(options.folder / "envelope.md")
+    for problem in problems:
+        print(problem)
+    return 1 if problems else state
 
 
 def generated() -> dict[str, str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+from generated import checking, settle
 
 from asya.api.xrd import definition, legacy_definition
 
@@ -36,23 +36,8 @@ def _yaml(value: Mapping[str, Any]) -> str:
 
 def main() -> int:
     """Write or check."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="change nothing, fail when something differs")
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the files are (default: xrds)")
-    options = parser.parse_args()
-    problems = []
-    for name, text in generated().items():
-        path = options.folder / name
-        if path.is_file() and path.read_text(encoding="utf-8") == text:
-            continue
-        if options.check:
-            problems.append(f"{path} is out of step with the models; run `make generate`")
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-            print(f"wrote {path}")
-    print("\n".join(problems) or f"{len(generated())} definitions in order")
-    return 1 if problems else 0
+    wanted = {FOLDER / name: text for name, text in generated().items()}
+    return settle(wanted, check=checking((__doc__ or "").splitlines()[0]), again="generate")
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def test_pages_are_in_step_with_the_code() -> None:
 def test_a_page_that_was_changed_by_hand_is_found(copy: Path, name: str) -> None:
     (copy / name).write_text((copy / name).read_text() + "\n")
     code, output = check(copy)
-    assert (code, output) == (1, f"{copy / name} is out of step with the code; run `make docs`\n")
+    assert (code, output) == (1, f"{copy / name} is out of step; run `make docs`\n")
 
 
 @pytest.mark.parametrize(
