@@ -57,8 +57,8 @@ def there(response: fnv1.RunFunctionResponse) -> dict[str, dict[str, Any]]:
         RuntimeError: The actor was refused.
     """
     answer = Answer(response)
-    if answer.fatal:
-        raise RuntimeError(answer.fatal[0])
+    if answer.refused:
+        raise RuntimeError(answer.refused[0])
     return as_observed(answer)
 
 

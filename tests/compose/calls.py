@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from crossplane.function.proto.v1 import run_function_pb2 as fnv1
 
+from asya_composer.conditions import REFUSED
 from asya_composer.function import run
 from asya_composer.structs import plain, to_struct
 
@@ -65,6 +66,11 @@ class Answer:
         return [each.message for each in self.response.results if each.severity == fnv1.SEVERITY_FATAL]
 
     @property
+    def refused(self) -> list[str]:
+        """Why nothing may be changed, empty where something may."""
+        return self.fatal or [message for _, reason, message in self.conditions.values() if reason == REFUSED]
+
+    @property
     def warnings(self) -> list[str]:
         return [each.message for each in self.response.results if each.severity == fnv1.SEVERITY_WARNING]
 
@@ -117,7 +123,7 @@ def settled(
     there, observed = list(cluster), dict[str, Manifest]()
     for _ in range(2 * ROUNDS):
         answer = call(composite, settings, observed=observed, cluster=there)
-        assert not answer.fatal, answer.fatal
+        assert not answer.refused, answer.refused
         before, observed = observed, as_observed(answer)
         if observed == before:
             return observed

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from crossplane.function.proto.v1 import run_function_pb2 as fnv1
 from tests.compose.calls import Answer, Manifest, actor, call, platform, settled
 
 VARIABLE = {"name": "A", "value": "1"}
@@ -50,21 +51,15 @@ def refused(answer: Answer, observed: Mapping[str, Manifest], begins: str) -> No
     assert message.startswith(begins), message
     assert answer.warnings == [f"{kind}: {message}"]
     assert (answer.status["phase"], answer.status["message"]) == ("Degraded", message)
+    assert answer.status["observedGeneration"] == GENERATION, "who waits for the generation to be looked at waits on"
+    assert answer.response.desired.composite.ready == fnv1.READY_FALSE
     assert not any(answer.ready.values())
     unchanged(answer, observed)
 
 
 REFUSED = ("False", "Refused")
-
-
-def refused_at_first(answer: Answer, begins: str) -> None:
-    """By a result that names the field, and by a condition that says the same."""
-    assert len(answer.fatal) == 1
-    assert answer.fatal[0].startswith(begins), answer.fatal
-    assert (*REFUSED, answer.fatal[0]) in answer.conditions.values()
-    assert not answer.warnings
-    assert not answer.status, "Crossplane drops it, so nothing is said that would not come"
-    assert not answer.resources
+GENERATION = 3
+"""Of the actor of `calls.actor`."""
 
 
 def unchanged(answer: Answer, observed: Mapping[str, Manifest]) -> None:
@@ -85,7 +80,7 @@ def test_a_wrong_actor_is_refused_by_its_field(spec: Mapping[str, Any], begins: 
     observed = settled(actor())
 
     refused(call(actor(**spec), observed=observed), observed, begins)
-    refused_at_first(call(actor(**spec)), begins)
+    refused(call(actor(**spec)), {}, begins)
 
 
 def flavor(name: str, **data: Any) -> Manifest:
@@ -114,7 +109,7 @@ FLAVORS: Mapping[str, tuple[list[Manifest], str]] = {
 def test_a_wrong_flavor_is_refused_by_its_name(flavors: list[Manifest], begins: str) -> None:
     observed = settled(actor())
     refused(call(actor(flavors=["one", "two"]), observed=observed, cluster=flavors), observed, begins)
-    refused_at_first(call(actor(flavors=["one", "two"]), cluster=flavors), begins)
+    refused(call(actor(flavors=["one", "two"]), cluster=flavors), {}, begins)
 
 
 def test_a_missing_flavor_is_told_once_and_nothing_is_changed() -> None:
@@ -126,6 +121,10 @@ def test_a_missing_flavor_is_told_once_and_nothing_is_changed() -> None:
     assert answer.warnings == [f"FlavorsResolved: {message}"]
     assert (answer.status["phase"], answer.status["message"]) == ("Degraded", message)
     unchanged(answer, observed)
+    assert answer.status["observedGeneration"] == GENERATION
+    first = call(wanted, cluster=[flavor("one")])
+    assert first.status == {"phase": "Degraded", "message": message, "observedGeneration": GENERATION}
+    assert not first.resources
     condition = {"type": "FlavorsResolved", "status": "False", "reason": "FlavorMissing", "message": message}
     again = {**wanted, "status": {"conditions": [condition]}}
     assert call(again, observed=observed, cluster=[flavor("one")]).warnings == []
@@ -135,11 +134,11 @@ def test_a_missing_flavor_is_told_once_and_nothing_is_changed() -> None:
 def test_a_name_that_is_none_for_an_actor_is_refused(name: str) -> None:
     observed = settled(actor())
     refused(call(actor(name), observed=observed), observed, "metadata.name: ")
-    refused_at_first(call(actor(name)), "metadata.name: ")
+    refused(call(actor(name)), {}, "metadata.name: ")
 
 
 def test_several_mistakes_are_told_at_once() -> None:
-    (message,) = call(actor(imagee="x", replicas="two")).fatal
+    (message,) = call(actor(imagee="x", replicas="two")).refused
     assert "spec.imagee: " in message
     assert "spec.replicas: " in message
 
@@ -147,9 +146,9 @@ def test_several_mistakes_are_told_at_once() -> None:
 def test_a_call_that_an_old_broker_cannot_wait_for_is_refused() -> None:
     settings = platform()
     settings["transports"]["rabbitmq"]["version"] = "3.10"
-    (message,) = call(actor(resiliency={"actorTimeout": "30m"}), settings).fatal
+    (message,) = call(actor(resiliency={"actorTimeout": "30m"}), settings).refused
     assert message.startswith("spec.resiliency.actorTimeout: RabbitMQ 3.10 takes a delivery back after 30m")
-    assert not call(actor(resiliency={"actorTimeout": "29m"}), settings).fatal
+    assert not call(actor(resiliency={"actorTimeout": "29m"}), settings).refused
 
 
 def test_a_composite_without_a_namespace_is_refused() -> None:
@@ -180,5 +179,6 @@ SETTINGS: Mapping[str, tuple[Mapping[str, Any], str]] = {
 
 @pytest.mark.parametrize(("changes", "begins"), SETTINGS.values(), ids=SETTINGS)
 def test_a_wrong_input_is_refused_by_its_field(changes: Mapping[str, Any], begins: str) -> None:
-    (message,) = call(actor(), platform(**changes)).fatal
-    assert message.startswith(begins), message
+    observed = settled(actor())
+    refused(call(actor(), platform(**changes)), {}, begins)
+    refused(call(actor(), platform(**changes), observed=observed), observed, begins)

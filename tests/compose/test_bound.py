@@ -34,7 +34,7 @@ class TestMove:
             observed["rabbitmq-scaled-object"]["status"]["conditions"][1] = active
         there = [*others, *(each for key, each in observed.items() if key.startswith("rabbitmq-"))]
         found = call(bound(transport="pubsub", **self.SPEC), everywhere(), observed=observed, cluster=there)
-        assert not found.fatal, found.fatal
+        assert not found.refused, found.refused
         return found
 
     def test_the_new_scaler_waits_until_the_old_one_is_gone(self) -> None:
@@ -77,30 +77,30 @@ class TestMove:
 class TestOneActorPerWorkload:
     def test_the_younger_is_refused(self) -> None:
         elder, younger = bound("first", created="2026-01-01T00:00:00Z"), bound(created="2026-02-01T00:00:00Z")
-        (message,) = call(younger, cluster=[elder, younger]).fatal
+        (message,) = call(younger, cluster=[elder, younger]).refused
         assert message == "spec.workloadRef: Deployment 'llm' is already bound to actor 'first'"
-        assert not call(elder, cluster=[elder, younger]).fatal
+        assert not call(elder, cluster=[elder, younger]).refused
 
     @pytest.mark.parametrize("other", [{**LLM, "name": "embed"}, {**LLM, "kind": "StatefulSet"}])
     def test_other_workloads_are_others(self, other: Manifest) -> None:
         elder = bound("first", created="2026-01-01T00:00:00Z", workload=other)
         younger = bound(created="2026-02-01T00:00:00Z")
-        assert not call(younger, cluster=[elder, younger]).fatal
+        assert not call(younger, cluster=[elder, younger]).refused
 
     def test_the_kind_may_be_left_out(self) -> None:
         elder = bound("first", created="2026-01-01T00:00:00Z", workload={**LLM, "kind": "Deployment"})
-        assert call(bound(created="2026-02-01T00:00:00Z"), cluster=[elder]).fatal
+        assert call(bound(created="2026-02-01T00:00:00Z"), cluster=[elder]).refused
 
 
 class TestAccount:
     @pytest.mark.parametrize("transport", ["sqs", "pubsub"])
     def test_where_rights_go_by_account_the_workloads_must_be_known(self, transport: str) -> None:
-        (message,) = call(bound(), everywhere(defaultTransport=transport)).fatal
+        (message,) = call(bound(), everywhere(defaultTransport=transport)).refused
         assert message.startswith("spec.serviceAccountName: missing; ")
-        assert not call(bound(serviceAccountName="llm"), everywhere(defaultTransport=transport)).fatal
+        assert not call(bound(serviceAccountName="llm"), everywhere(defaultTransport=transport)).refused
 
     def test_on_rabbitmq_it_need_not(self) -> None:
-        assert not call(bound(), everywhere()).fatal
+        assert not call(bound(), everywhere()).refused
 
     def test_rights_are_given_to_the_workloads_account(self) -> None:
         role = call(bound(serviceAccountName="llm"), everywhere(defaultTransport="sqs")).resources["sqs-role"]

@@ -39,18 +39,18 @@ def test_the_younger_is_refused_and_keeps_what_it_has(own: tuple[str, str], othe
     assert set(refused.resources) == set(observed)
     assert message.startswith(f"spec.actor: with queueNames: dash, {own[1]!r} would share a queue with {other[1]!r}")
     assert other[0] in message
-    assert not call(theirs, DASH, cluster=[mine, theirs]).fatal
-    assert not call(mine, cluster=[mine, theirs]).fatal, "names with underscores mean one thing"
+    assert not call(theirs, DASH, cluster=[mine, theirs]).refused
+    assert not call(mine, cluster=[mine, theirs]).refused, "names with underscores mean one thing"
 
 
 def test_of_two_that_are_equally_old_one_is_refused() -> None:
     both = [of("a", "b-c"), of("a-b", "c")]
-    assert sorted(bool(call(each, DASH, cluster=both).fatal) for each in both) == [False, True]
+    assert sorted(bool(call(each, DASH, cluster=both).refused) for each in both) == [False, True]
 
 
 def test_neighbours_that_only_look_alike_are_not_refused() -> None:
     cluster = [of("a", "b", ELDER), of("a-b", "d", ELDER), of("b", "c", ELDER)]
-    assert not call(of("a", "b-c"), DASH, cluster=cluster).fatal
+    assert not call(of("a", "b-c"), DASH, cluster=cluster).refused
 
 
 def test_rivals_are_exactly_those_who_share_a_name() -> None:

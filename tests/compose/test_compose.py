@@ -43,7 +43,7 @@ def test_a_ten_line_manifest_becomes_everything_an_actor_needs() -> None:
     assert set(settled(actor())) == {f"rabbitmq-{key}" for key in OWN | QUEUES | WORK} | SHARED
     assert not any(answer.ready.values())
     assert answer.status["phase"] == "Creating"
-    assert not answer.fatal
+    assert not answer.refused
 
 
 def test_everything_is_ready_at_zero_replicas() -> None:
@@ -178,8 +178,8 @@ def test_missing_crew_is_told_and_holds_up_nothing() -> None:
 def test_two_objects_cannot_be_the_same_actor() -> None:
     elder = actor("first", metadata={"creationTimestamp": "2026-01-01T00:00:00Z"}, actor="resize")
     own = actor(metadata={"creationTimestamp": "2026-02-01T00:00:00Z"})
-    assert "spec.actor: 'resize' is already the actor of 'first'" in call(own, cluster=[elder, own]).fatal[0]
-    assert not call(elder, cluster=[elder, own]).fatal
+    assert "spec.actor: 'resize' is already the actor of 'first'" in call(own, cluster=[elder, own]).refused[0]
+    assert not call(elder, cluster=[elder, own]).refused
 
 
 def test_actors_on_another_transport_are_named() -> None:
@@ -207,7 +207,7 @@ class TestFlavors:
         own = actor(flavors=["gpu", "spot"], env=[{"name": "A", "value": "own"}, {"name": "B", "value": "b"}])
         own["spec"]["scaling"] = {"minReplicaCount": 0, "pollingInterval": 5}
         answer = call(own, cluster=[gpu, spot])
-        assert not answer.fatal
+        assert not answer.refused
         runtime = container(answer, "asya-runtime")
         assert runtime["resources"]["limits"]["nvidia.com/gpu"] == "1"
         env = {entry["name"]: entry.get("value") for entry in runtime["env"]}
@@ -220,12 +220,12 @@ class TestFlavors:
     def test_two_that_differ_are_both_named_with_the_place(self) -> None:
         one = self.flavor("one", resources={"limits": {"memory": "1Gi"}})
         two = self.flavor("two", resources={"limits": {"memory": "2Gi"}})
-        (message,) = call(actor(flavors=["one", "two"]), cluster=[one, two]).fatal
+        (message,) = call(actor(flavors=["one", "two"]), cluster=[one, two]).refused
         assert message.startswith("spec.flavors: flavors 'one' and 'two' both give spec.resources.limits.memory")
 
     def test_two_variables_of_one_name_are_in_conflict(self) -> None:
         flavors = [self.flavor(name, env=[{"name": "A", "value": name}]) for name in ("one", "two")]
-        (message,) = call(actor(flavors=["one", "two"]), cluster=flavors).fatal
+        (message,) = call(actor(flavors=["one", "two"]), cluster=flavors).refused
         assert "'one' and 'two' both give spec.env[A]" in message
 
     def test_a_missing_one_is_waited_for_and_what_exists_stays(self) -> None:
@@ -240,9 +240,9 @@ class TestFlavors:
         assert "status" not in kept
 
     def test_wrong_content_is_told_with_the_flavor(self) -> None:
-        (message,) = call(actor(flavors=["gpu"]), cluster=[self.flavor("gpu", imagee="x")]).fatal
+        (message,) = call(actor(flavors=["gpu"]), cluster=[self.flavor("gpu", imagee="x")]).refused
         assert "flavor 'gpu', data.imagee" in message
-        (message,) = call(actor(flavors=["gpu"]), cluster=[self.flavor("gpu", transport="sqs")]).fatal
+        (message,) = call(actor(flavors=["gpu"]), cluster=[self.flavor("gpu", transport="sqs")]).refused
         assert "which only an actor itself may say" in message
 
 

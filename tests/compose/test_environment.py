@@ -60,7 +60,7 @@ def rabbitmq(**changes: object) -> Manifest:
 
 def rendered(composite: Manifest, settings: Manifest, name: str) -> dict[str, str]:
     answer = call(composite, settings)
-    assert not answer.fatal, answer.fatal
+    assert not answer.refused, answer.refused
     deployment = next(each for each in answer.resources.values() if each["kind"] == "Deployment")
     pod = deployment["spec"]["template"]["spec"]
     containers = {each["name"]: each for each in [*pod["initContainers"], *pod["containers"]]}

@@ -89,11 +89,11 @@ def test_a_field_changes_what_is_composed(path: Path, value: Manifest) -> None:
 
     then, now = call(before, settings), call(after, settings)
 
-    assert not then.fatal, then.fatal
+    assert not then.refused, then.refused
     if path in NOT_ON_RABBITMQ:
-        assert now.fatal[0].startswith(NOT_ON_RABBITMQ[path])
+        assert now.refused[0].startswith(NOT_ON_RABBITMQ[path])
         return
-    assert not now.fatal, now.fatal
+    assert not now.refused, now.refused
     assert now.resources != then.resources
 
 
@@ -103,7 +103,7 @@ def test_a_field_of_a_bound_actor_counts_or_is_refused(path: Path, value: Manife
         return
     value, settings = VALUES.get(path, value), platform(podMonitor={})
     if path[0] in PODS_OWN:
-        (fatal,) = call({**actor(), "spec": {**BOUND, **value}}, settings).fatal
+        (fatal,) = call({**actor(), "spec": {**BOUND, **value}}, settings).refused
         assert fatal.startswith(f"spec.{path[0]}: counts only without workloadRef")
         return
     spec = {**BOUND, **beside(path, BESIDE_BOUND)}
@@ -111,11 +111,11 @@ def test_a_field_of_a_bound_actor_counts_or_is_refused(path: Path, value: Manife
     then = call({**actor(), "spec": spec}, settings)
     now = call({**actor(), "spec": merged(spec, value)}, settings)
 
-    assert not then.fatal, then.fatal
+    assert not then.refused, then.refused
     if path in NOT_ON_RABBITMQ:
-        assert now.fatal[0].startswith(NOT_ON_RABBITMQ[path])
+        assert now.refused[0].startswith(NOT_ON_RABBITMQ[path])
         return
-    assert not now.fatal, now.fatal
+    assert not now.refused, now.refused
     assert now.resources != then.resources
 
 
@@ -126,9 +126,9 @@ def test_a_bound_actor_has_the_account_of_its_workload() -> None:
     def bound(**spec: str) -> Answer:
         return call({**actor(), "spec": {**BOUND, "transport": "sqs", **spec}}, settings)
 
-    assert bound().fatal[0].startswith("spec.serviceAccountName: missing; expected the service account")
+    assert bound().refused[0].startswith("spec.serviceAccountName: missing; expected the service account")
     one, other = bound(serviceAccountName="one"), bound(serviceAccountName="other")
-    assert not one.fatal, one.fatal
+    assert not one.refused, one.refused
     assert one.resources != other.resources
 
 

@@ -19,7 +19,7 @@ def flavor(name: str, *, labelled: bool = True, **data: Any) -> Manifest:
 
 
 def pod(answer: Answer) -> Manifest:
-    assert not answer.fatal, answer.fatal
+    assert not answer.refused, answer.refused
     found: Manifest = answer.resources["rabbitmq-deployment"]["spec"]["template"]["spec"]
     return found
 
@@ -28,7 +28,7 @@ def test_only_what_is_labelled_is_a_flavor() -> None:
     env = [{"name": "PASSWORD", "value": "hunter2"}]
     foreign = flavor("platform-db", labelled=False, env=env)
     answer = call(actor(flavors=["platform-db"]), cluster=[foreign])
-    (message,) = answer.fatal
+    (message,) = answer.refused
     assert message.startswith("spec.flavors: EnvironmentConfig 'platform-db' is no flavor")
     assert "PASSWORD" not in message
     assert "hunter2" not in str(answer.response)
@@ -37,7 +37,7 @@ def test_only_what_is_labelled_is_a_flavor() -> None:
 def test_content_of_what_is_no_flavor_is_not_told() -> None:
     (message,) = call(
         actor(flavors=["database"]), cluster=[flavor("database", labelled=False, dsn="postgres://")]
-    ).fatal
+    ).refused
     assert "dsn" not in message
 
 
@@ -52,7 +52,7 @@ def test_a_command_of_ones_own_takes_the_place_of_a_flavors() -> None:
 
 def test_two_flavors_with_different_commands_are_in_conflict() -> None:
     flavors = [flavor("tini", command=TINI), flavor("plain", command=PYTHON)]
-    (message,) = call(actor(flavors=["tini", "plain"]), cluster=flavors).fatal
+    (message,) = call(actor(flavors=["tini", "plain"]), cluster=flavors).refused
     assert message.startswith("spec.flavors: flavors 'tini' and 'plain' both give spec.command")
     same = [flavor("one", command=TINI), flavor("two", command=TINI)]
     (handler,) = pod(call(actor(flavors=["one", "two"]), cluster=same))["containers"]

@@ -54,7 +54,7 @@ def answers(example: Path) -> Iterator[tuple[str, Answer]]:
 
 def written(example: Path) -> str:
     (_, first), (_, last) = answers(example)
-    assert not first.fatal, first.fatal
+    assert not first.refused, first.refused
     documents: list[dict[str, Any]] = [
         {
             "example": example.relative_to(ROOT).as_posix(),

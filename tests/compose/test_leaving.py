@@ -88,7 +88,7 @@ MOVES: list[tuple[str, str, dict[str, Any]]] = [
 def test_rules_of_the_old_transport_are_not_in_the_way(old: str, new: str, spec: dict[str, Any]) -> None:
     observed = at_work(old)
     answer = moved(observed, new, **spec)
-    assert not answer.fatal
+    assert not answer.refused
     assert answer.status["transport"] == new
     assert f"{new}-queue" in answer.resources or f"{new}-topic" in answer.resources
     assert of(answer, old) == {key for key in observed if key.startswith(f"{old}-")}
@@ -112,7 +112,7 @@ def test_a_platform_that_forgot_the_old_transport_leaves_it_as_it_is() -> None:
     del settings["transports"]["rabbitmq"]
     observed = at_work("rabbitmq")
     answer = moved(observed, "sqs", settings)
-    assert not answer.fatal
+    assert not answer.refused
     assert "sqs-queue" in answer.resources
     assert of(answer, "rabbitmq") == {key for key in observed if key.startswith("rabbitmq-")}
     assert "this platform has no RabbitMQ" in answer.conditions["TransportMoved"][2]

@@ -28,7 +28,7 @@ def old(observed: dict[str, Manifest]) -> list[Manifest]:
 
 def moved(observed: dict[str, Manifest], *others: Manifest, **spec: object) -> Answer:
     answer = call(actor(transport="sqs", **spec), both(), observed=observed, cluster=[*old(observed), *others])
-    assert not answer.fatal, answer.fatal
+    assert not answer.refused, answer.refused
     return answer
 
 

@@ -13,7 +13,7 @@ SINK = {"labels": {"asya.sh/crew": "true"}}
 
 def policy(settings: Manifest | None = None, name: str = "resize", **spec: Any) -> Manifest:
     answer = call(actor(name, metadata=SINK if name.startswith("x-") else None, **spec), settings)
-    assert not answer.fatal, answer.fatal
+    assert not answer.refused, answer.refused
     found: Manifest = answer.resources["rabbitmq-network-policy"]["spec"]
     return found
 
@@ -45,7 +45,7 @@ class TestBroker:
         "host", ["b-1.mq.eu-central-1.amazonaws.com", "rabbitmq.brokers.svc", "rabbitmq.asya-system.svc,10.0.0.7"]
     )
     def test_a_secret_does_not_tell_where_it_is(self, host: str) -> None:
-        (message,) = call(actor(), rabbitmq(host=host)).fatal
+        (message,) = call(actor(), rabbitmq(host=host)).refused
         assert message.startswith("composition input, transports.rabbitmq: ")
         assert "brokerNamespace" in message
         assert "egressCidr" in message
@@ -61,7 +61,7 @@ class TestBroker:
         assert namespaces == ["brokers"]
 
     def test_it_is_outside_or_in_a_namespace_not_both(self) -> None:
-        (message,) = call(actor(), rabbitmq(brokerNamespace="a", egressCidr="10.0.0.0/8")).fatal
+        (message,) = call(actor(), rabbitmq(brokerNamespace="a", egressCidr="10.0.0.0/8")).refused
         assert "either egressCidr or brokerNamespace" in message
 
     @pytest.mark.parametrize(("tls", "port"), [(True, 5671), (False, 5672)])
@@ -113,7 +113,7 @@ class TestScraping:
         assert [each["port"] for each in rule["ports"]] == [8081, 9000]
 
     def test_an_interval_is_one_that_prometheus_takes(self) -> None:
-        (message,) = call(actor(), platform(podMonitor={"interval": "1.5h"})).fatal
+        (message,) = call(actor(), platform(podMonitor={"interval": "1.5h"})).refused
         assert message.startswith("composition input, podMonitor.interval: ")
 
 

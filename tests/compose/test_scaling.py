@@ -40,7 +40,7 @@ class TestTrust:
         settings = platform()
         settings["transports"]["rabbitmq"] |= {"managementUrl": url, "ca": ca}
         answer = call(actor(**spec), settings)
-        assert not answer.fatal, answer.fatal
+        assert not answer.refused, answer.refused
         again = call(actor(**spec), settings, observed=as_observed(answer))
         assert again.conditions["AutoscalerReady"][0] == "True"
         return again.resources

@@ -51,12 +51,6 @@ def test_a_refused_change_is_told_once_and_leaves_the_rest_of_the_status() -> No
     assert call(right, observed=observed).status == status
 
 
-def test_wrong_settings_of_the_platform_leave_every_status_alone() -> None:
-    answer = call(actor(), {"apiVersion": "composer.asya.sh/v2"}, observed=settled(actor()))
-    assert answer.fatal[0].startswith("composition input, ")
-    assert not answer.status
-
-
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
 def test_the_replicas_of_a_bound_actor_are_its_workloads(kind: str) -> None:
     bound: Manifest = {**actor(), "spec": {"workloadRef": {"kind": kind, "name": "llm", "port": 8000}}}
@@ -134,4 +128,4 @@ def test_no_odd_object_of_the_namespace_stops_the_function(odd: Manifest) -> Non
     ]
     cluster.append({**odd, "apiVersion": "asya.sh/v1alpha1", "kind": "AsyncActor", "metadata": metadata})
     answer = call(actor(transport="sqs"), everything(), observed=observed, cluster=cluster)
-    assert not answer.fatal
+    assert not answer.refused

@@ -37,7 +37,7 @@ def test_it_settles(transport: str, rounds: int) -> None:
     composite = actor(transport=transport, replicas=2, scaling={"minReplicaCount": 0})
     answer = call(composite, clouds())
     for _ in range(rounds):
-        assert answer.fatal == []
+        assert answer.refused == []
         answer = call(composite, clouds(), observed=made(answer))
     again = call(composite, clouds(), observed=made(answer))
     assert again.resources == answer.resources

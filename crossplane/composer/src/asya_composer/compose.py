@@ -101,10 +101,9 @@ def compose(
     composed = {full_key(each.key, name): each for each in now.resources}
     resources, moved = leave(context, _still_needed(context, observed, found), observed, composed)
     used = claim.flavors
-    generation = int((composite.get("metadata") or {}).get("generation") or 0)
     return Composition(
         resources,
-        conditions.status(context, now.resources, now.queue, used, generation),
+        conditions.status(context, now.resources, now.queue, used, _generation(composite)),
         [
             *conditions.of_parts(now.resources, scaled=context.actor.spec.scaling.enabled),
             conditions.flavors_resolved(used),
@@ -122,8 +121,13 @@ def refuse(composite: Manifest, observed: Mapping[str, Seen], error: Composition
 
 def _unchanged(composite: Manifest, observed: Mapping[str, Seen], why: Condition) -> Composition:
     kept = {key: held(key, "workload", manifest, why.message) for key, manifest in observed.items()}
-    phase = "Degraded" if kept and why.status == "False" else "Creating"
-    return Composition(kept, conditions.unchanged(composite, phase, why.message), [why])
+    if why.status == "False":
+        return Composition(kept, conditions.refused(composite, _generation(composite), why.message), [why])
+    return Composition(kept, conditions.unchanged(composite, "Creating", why.message), [why])
+
+
+def _generation(composite: Manifest) -> int:
+    return int((composite.get("metadata") or {}).get("generation") or 0)
 
 
 def _resolve(claim: Claim, found: Found) -> dict[str, Any] | Condition:

@@ -78,6 +78,14 @@ def unchanged(composite: Manifest, phase: str, message: str) -> Manifest:
     return {**kept, "phase": phase, "message": message}
 
 
+def refused(composite: Manifest, generation: int, message: str) -> Manifest:
+    """Return `status` of an actor that is left as it is because this generation of it cannot be composed.
+
+    Flux and kubectl wait for the generation to be looked at; without it a refusal would be a timeout to them.
+    """
+    return {**unchanged(composite, "Degraded", message), "observedGeneration": generation}
+
+
 _OF_WHAT_EXISTS = (
     "observedGeneration",
     "transport",

@@ -54,22 +54,23 @@ class Runner(grpcv1.FunctionRunnerServiceServicer):
 def run(request: fnv1.RunFunctionRequest) -> fnv1.RunFunctionResponse:
     """Answer a request.
 
-    What cannot be composed is a fatal result, upon which Crossplane changes nothing, not even `status`. So an actor
-    that exists already is kept as it is instead, and its status tells.
+    What cannot be composed leaves all that exists as it is, and `status` tells. A fatal result would leave `status` as
+    it is too, with the generation that was looked at; so it is only for what is not even known to be an actor. (Source:
+    Crossplane 2.3, composition_functions.go: a fatal result ends Compose before `status` is applied.)
     """
     answer = response.to(request)
     composite = plain(request.observed.composite.resource)
     observed = {key: View(value.resource) for key, value in request.observed.resources.items()}
     claim = None
     try:
-        settings = _settings(request.input.SerializeToString(deterministic=True))
         claim = read(composite)
+        settings = _settings(request.input.SerializeToString(deterministic=True))
         asked = requirements(claim, observed, settings)
         _require(answer, asked)
         composition = compose(claim, composite, observed, settings, _found(request, claim, asked))
     except CompositionError as error:
         composition = refuse(composite, observed, error)
-        if claim is None or not observed:
+        if claim is None:
             # Whoever looks at the answer sees that nothing shall change.
             _keep(answer, composition.resources)
             _tell(answer, composition.conditions)
