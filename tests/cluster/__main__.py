@@ -1,0 +1,77 @@
+"""A Kubernetes of one node without Docker, in namespaces of its own: `python -m tests.cluster up|down|status|…`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from tests.cluster.cluster import Cluster
+from tests.cluster.kubectl import command
+from tests.cluster.plan import ClusterError
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.cluster", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--name", default="asya", help="of the cluster (default: asya); several can run")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", help="bring it up: node ready, names resolved, brokers listening")
+    commands.add_parser("down", help="take it down; nothing is left behind but the cache")
+    commands.add_parser("status", help="show what runs; exit 1 when it is not up")
+    showing = commands.add_parser("logs", help="show the logs of its processes")
+    showing.add_argument("names", nargs="*", metavar="NAME", help="of processes; without any, the ends of all logs")
+    for name, text in (("kubectl", "kubectl as administrator"), ("exec", "run a command in the cluster's network")):
+        commands.add_parser(name, help=text, add_help=False, prefix_chars="\0").add_argument("words", nargs="*")
+    return parser
+
+
+def _logs(cluster: Cluster, names: list[str]) -> int:
+    found = cluster.plan.logs
+    known = sorted(path.stem for path in found.glob("*.log"))
+    if unknown := sorted(set(names) - set(known)):
+        raise ClusterError(f"no log of {', '.join(unknown)} in {found}; there are: {', '.join(known) or 'none'}")
+    for name in names:
+        print((found / f"{name}.log").read_text(errors="replace"), end="")
+    for name in () if names else known:
+        print(f"--- {name}\n{cluster.processes.tail(name)}")
+    return 0
+
+
+def _become(words: list[str], kubeconfig: str) -> int:
+    sys.stdout.flush()
+    os.execvpe(words[0], words, {**os.environ, "KUBECONFIG": kubeconfig})
+
+
+def _do(options: argparse.Namespace) -> int:
+    cluster = Cluster(options.name)
+    match options.command:
+        case "up":
+            cluster.up()
+            print(f"kubeconfig, for use in the cluster's network: {cluster.plan.kubeconfig}", file=sys.stderr)
+        case "down":
+            cluster.down()
+        case "status":
+            print(cluster.status())
+            return 0 if cluster.running else 1
+        case "logs":
+            return _logs(cluster, options.names)
+        case _ if not cluster.running:
+            raise ClusterError(f"cluster {options.name} is not up")
+        case "kubectl":
+            return _become(cluster.kubectl().command(options.words), str(cluster.plan.kubeconfig))
+        case "exec":
+            return _become(command(cluster.plan, options.words), str(cluster.plan.kubeconfig))
+    return 0
+
+
+def main() -> int:
+    """Run one command."""
+    try:
+        return _do(_parser().parse_args())
+    except ClusterError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
