@@ -27,6 +27,7 @@ ACTORS: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "reserved container": ({"sidecars": [{"name": "asya-x", "image": "y"}]}, "spec.sidecars[0].name: "),
     "name of 64": ({"actor": "a" * 64}, "spec.actor: "),
     "name of a dead-letter queue": ({"actor": "resize-dlq"}, "spec.actor: "),
+    "name of all dead-letter queues": ({"actor": "dlq"}, "spec.actor: "),
     "name of the crew": ({"actor": "x-sink"}, "spec.actor: "),
     "wrong duration": ({"resiliency": {"actorTimeout": "5 minutes"}}, "spec.resiliency.actorTimeout: "),
     "no duration": ({"resiliency": {"actorTimeout": "0s"}}, "spec.resiliency.actorTimeout: "),
@@ -130,7 +131,7 @@ def test_a_missing_flavor_is_told_once_and_nothing_is_changed() -> None:
     assert call(again, observed=observed, cluster=[flavor("one")]).warnings == []
 
 
-@pytest.mark.parametrize("name", ["a" * 64, "resize-dlq", "x-sink"])
+@pytest.mark.parametrize("name", ["a" * 64, "resize-dlq", "dlq", "x-sink"])
 def test_a_name_that_is_none_for_an_actor_is_refused(name: str) -> None:
     observed = settled(actor())
     refused(call(actor(name), observed=observed), observed, "metadata.name: ")

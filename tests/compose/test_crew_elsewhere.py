@@ -82,3 +82,28 @@ def test_bindings_are_made_again_with_another_exchange(settings: Manifest, place
     assert named(first) == {"one"}
     assert named(annotated("", as_observed(first))) == {"one"}, "nothing is made again while it is away"
     assert named(annotated("two", as_observed(first))) == {"two"}
+
+
+@pytest.mark.parametrize("name", ["x-sink", "x-sump"])
+def test_what_leads_to_the_crew_is_made_again_with_another_exchange(name: str) -> None:
+    """The exchanges are x-sink's, so x-sump must ask for them."""
+    shop, owner = of("shop", "resize"), call(of("mesh", "x-sink"), SHARED, cluster=[of("shop", "resize")])
+    exchanges = [each for each in owner.resources.values() if each["kind"] == "Exchange"]
+    crew = of("mesh", name)
+
+    def annotated(uid: str, observed: dict[str, Manifest]) -> Answer:
+        there = [{**each, "metadata": {**each["metadata"], "uid": each["spec"]["name"] + uid}} for each in exchanges]
+        return call(crew, SHARED, observed=observed, cluster=[shop, *there] if uid else [shop])
+
+    def known(answer: Answer) -> dict[str, str | None]:
+        annotations = {each["metadata"]["name"]: each["metadata"].get("annotations", {}) for each in bindings(answer)}
+        return {key: each.get("asya.sh/exchange") for key, each in annotations.items()}
+
+    def bindings(answer: Answer) -> list[Manifest]:
+        return [each for each in answer.resources.values() if each["kind"] == "Binding"]
+
+    first = annotated("-1", settled(crew, SHARED, cluster=[shop]))
+    assert known(first)[f"{name}-rabbitmq-serves-shop"] == "asya_shop-1"
+    assert known(first)[f"{name}-rabbitmq-binding"] == "asya_mesh-1"
+    assert known(annotated("", as_observed(first))) == known(first), "nothing is made again while it is away"
+    assert known(annotated("-2", as_observed(first)))[f"{name}-rabbitmq-serves-shop"] == "asya_shop-2"

@@ -50,6 +50,20 @@ def test_a_command_of_ones_own_takes_the_place_of_a_flavors() -> None:
     assert handler["command"] == TINI
 
 
+def test_a_port_is_another_one_with_another_protocol() -> None:
+    dns = flavor("dns", ports=[{"containerPort": 53, "protocol": "UDP"}, {"containerPort": 53}])
+    same = flavor("same", ports=[{"containerPort": 53, "protocol": "TCP"}, {"containerPort": 54}])
+    (message,) = call(actor(flavors=["dns", "same"]), cluster=[dns, same]).refused
+    assert message.startswith("spec.flavors: flavors 'dns' and 'same' both give spec.ports[53/TCP]")
+    own = [{"containerPort": 53, "protocol": "TCP", "name": "dns"}, {"containerPort": 53, "protocol": "SCTP"}]
+    (handler,) = pod(call(actor(flavors=["dns"], ports=own[1:]), cluster=[dns]))["containers"]
+    assert [(each["containerPort"], each["protocol"]) for each in handler["ports"]] == [
+        (53, "UDP"),
+        (53, "TCP"),
+        (53, "SCTP"),
+    ]
+
+
 def test_two_flavors_with_different_commands_are_in_conflict() -> None:
     flavors = [flavor("tini", command=TINI), flavor("plain", command=PYTHON)]
     (message,) = call(actor(flavors=["tini", "plain"]), cluster=flavors).refused

@@ -147,6 +147,38 @@ def test_a_fixed_number_of_replicas_works_off_the_old_queue() -> None:
     assert answer.resources["rabbitmq-deployment"]["spec"]["replicas"] == 5
 
 
+def test_a_fixed_number_of_replicas_goes_by_an_autoscaler_where_its_set_cannot_be_composed() -> None:
+    observed = settled(actor(transport="pubsub", **FIXED), everything())
+    assert "pubsub-scaled-object" not in observed
+    answer = moved(observed, "rabbitmq", queue={"deliveryLimit": 3}, **FIXED)
+    assert "as it is (spec.queue.deliveryLimit: " in answer.conditions["TransportMoved"][2]
+    scaler, deployment = answer.resources["pubsub-scaled-object"], answer.resources["pubsub-deployment"]
+    assert scaler["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+    assert scaler["spec"]["minReplicaCount"] == 0
+    assert deployment["spec"]["replicas"] == 5
+
+
+def test_a_fixed_number_of_replicas_is_stopped_when_its_transport_is_gone_and_all_else_is_idle() -> None:
+    settings = everything(defaultTransport="sqs")
+    observed = settled(actor(transport="rabbitmq", **FIXED), settings)
+    del settings["transports"]["rabbitmq"]
+    other = at_work("rabbitmq")["rabbitmq-scaled-object"]
+    other = {**other, "metadata": {**other["metadata"], "name": "other-rabbitmq"}}
+
+    def answered(cluster: list[Manifest], there: dict[str, Manifest]) -> Answer:
+        return call(actor(transport="sqs", **FIXED), settings, observed=there, cluster=cluster)
+
+    busy = answered([other, observed["rabbitmq-deployment"]], observed)
+    assert busy.resources["rabbitmq-deployment"]["spec"]["replicas"] == 5, "others may still send to it"
+    stopped = answered([observed["rabbitmq-deployment"]], observed).resources["rabbitmq-deployment"]
+    assert {**stopped["spec"], "replicas": 5} == observed["rabbitmq-deployment"]["spec"]
+    assert stopped["spec"]["replicas"] == 0
+    ending = {**observed["rabbitmq-deployment"], "spec": stopped["spec"]}
+    assert of(answered([ending], {**observed, "rabbitmq-deployment": ending}), "rabbitmq"), "its pods are ending"
+    gone = {**ending, "status": {}}
+    assert not of(answered([gone], {**observed, "rabbitmq-deployment": gone}), "rabbitmq")
+
+
 @pytest.mark.parametrize("why", [{"flavors": ["gone"]}, {"imagee": "x"}], ids=["flavor", "field"])
 def test_a_fixed_number_of_replicas_stays_while_the_actor_cannot_be_composed(why: dict[str, Any]) -> None:
     observed = settled(actor(**FIXED))

@@ -509,7 +509,7 @@ IN_SPEC = [
         "actor: b-dlq",
         1,
         "actor",
-        "'b-dlq' ends in -dlq, which is how dead-letter queues are called; choose another name",
+        "'b-dlq' is, or ends in, dlq, which is how dead-letter queues are called; choose another name",
     ),
     (
         "reserved name",

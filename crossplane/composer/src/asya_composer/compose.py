@@ -14,7 +14,7 @@ from asya_composer.composite import Claim, actor
 from asya_composer.errors import CompositionError
 from asya_composer.leaving import leave
 from asya_composer.model import Condition, Context, Manifest, Resource, Seen
-from asya_composer.moving import Old, leaving, still_needed
+from asya_composer.moving import Needed, Old, leaving, still_needed
 from asya_composer.neighbours import (
     Neighbour,
     crew_ready,
@@ -26,6 +26,7 @@ from asya_composer.neighbours import (
 )
 from asya_composer.objects import ACTOR, held
 from asya_composer.requirements import wanted_transport
+from asya_composer.reserved import refuse_reserved
 from asya_composer.settings import Settings, TransportName
 
 CREW_LABEL = "asya.sh/crew"
@@ -41,7 +42,8 @@ class Found:
         crew: The actors of the crew's namespace, where there is one.
         everywhere: All actors of the cluster; known to the crew that serves them all.
         rivals: Actors of namespaces in which one could share a queue with this one.
-        exchange: Identity of the object that makes the namespace's exchange on RabbitMQ, empty when there is none.
+        exchanges: Identity of the objects that make exchanges on RabbitMQ, by name: the namespace's; to the crew of
+            all, all.
         old: ScaledObjects and Deployments of the namespace by the transport that is being left.
         workload: Somebody else's workload that the actor is bound to.
     """
@@ -51,7 +53,7 @@ class Found:
     crew: Sequence[Neighbour] | None = None
     everywhere: Sequence[Neighbour] | None = None
     rivals: Sequence[Neighbour] = ()
-    exchange: str = ""
+    exchanges: Mapping[str, str] = field(default_factory=dict)
     old: Mapping[TransportName, Old] = field(default_factory=dict)
     workload: Seen | None = None
 
@@ -83,8 +85,10 @@ def compose(
     created = (composite.get("metadata") or {}).get("creationTimestamp") or ""
     refuse_shared_queue(claim, created, found.rivals)
     name = wanted_transport(claim, settings)
+    wanted = actor(claim, resolved)
+    refuse_reserved(wanted, settings)
     context = Context(
-        actor=actor(claim, resolved),
+        actor=wanted,
         composite=composite,
         namespace=claim.namespace,
         transport=name,
@@ -93,7 +97,7 @@ def compose(
         observed=actor_set.own_keys(observed, name),
         neighbours=sorted({each.actor for each in found.neighbours or ()}),
         served=namespaces_on("rabbitmq", found.everywhere or (), settings.default_transport),
-        exchange=found.exchange,
+        exchanges=found.exchanges,
         scalers=scalers(observed, leaving(observed, name)),
         workload=found.workload,
     )
@@ -156,7 +160,7 @@ def _labels(claim: Claim) -> dict[str, str]:
     }
 
 
-def _still_needed(context: Context, observed: Mapping[str, Seen], found: Found) -> dict[TransportName, str]:
+def _still_needed(context: Context, observed: Mapping[str, Seen], found: Found) -> dict[TransportName, Needed]:
     """Return the transports that the actor leaves and that must stay for now, with the reasons."""
     default = context.settings.default_transport
     reasons = {

@@ -11,26 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from asya.api import AsyncActor
+from asya.api.actor import MACHINERY
 from asya.api.check import check
 from asya.api.fields import API_VERSION, KIND
 from asya.api.paths import path_text
 from asya_composer.errors import CompositionError
 from asya_composer.model import Manifest
 
-_CROSSPLANE = (
-    "claimRef",
-    "compositeDeletePolicy",
-    "compositionRef",
-    "compositionRevisionRef",
-    "compositionRevisionSelector",
-    "compositionSelector",
-    "compositionUpdatePolicy",
-    "crossplane",
-    "environmentConfigRefs",
-    "publishConnectionDetailsTo",
-    "resourceRefs",
-    "writeConnectionSecretToRef",
-)
 _FOREIGN_LABELS = ("crossplane.io/", "app.kubernetes.io/")
 
 
@@ -75,7 +62,7 @@ def read(composite: Mapping[str, Any]) -> Claim:
         name=reference.get("name", ""),
         namespace=reference["namespace"],
         labels={name: value for name, value in labels.items() if not _is_foreign(name)},
-        spec={name: value for name, value in spec.items() if name not in _CROSSPLANE},
+        spec={name: value for name, value in spec.items() if name not in MACHINERY},
     )
 
 

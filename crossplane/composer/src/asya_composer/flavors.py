@@ -23,8 +23,10 @@ FIELD = "spec.flavors"
 LABEL = "asya.sh/flavor"
 """Only an EnvironmentConfig with it is a flavor: others may hold what tenants must not read."""
 _ACTORS_OWN = ("actor", "transport", "flavors")
-_KEYS = ("name", "mountPath", "secretName", "containerPort", "ip")
+_KEYS = ("name", "mountPath", "secretName", "ip")
 """What an entry of a list is called by, where it has one of these; the first that it has counts."""
+_PORT = "containerPort"
+"""With its protocol it names a port that has no name: 53/UDP is another one than 53/TCP."""
 _SPREAD = ("topologyKey", "whenUnsatisfiable")
 """Both together name a spread constraint."""
 _WHOLE = ("command", "args", "nodeSelectorTerms")
@@ -132,7 +134,10 @@ def _key(entry: Any) -> str | None:  # noqa: ANN401  any JSON value
         return None
     if all(name in entry for name in _SPREAD):
         return ", ".join(str(entry[name]) for name in _SPREAD)
-    return next((str(entry[name]) for name in _KEYS if name in entry), None)
+    named = next((str(entry[name]) for name in _KEYS if name in entry), None)
+    if named is None and _PORT in entry:
+        return f"{entry[_PORT]}/{entry.get('protocol', 'TCP')}"
+    return named
 
 
 def _conflict(place: str, first: str, second: str) -> CompositionError:

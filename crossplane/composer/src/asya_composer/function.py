@@ -133,7 +133,7 @@ def _found(request: fnv1.RunFunctionRequest, claim: Claim, asked: Mapping[str, R
             if name.startswith(RIVALS) and name in answered
             for rival in _neighbours(answered[name].items)
         ],
-        exchange=_exchange(answered[EXCHANGE].items) if EXCHANGE in answered else "",
+        exchanges=_exchanges(answered[EXCHANGE].items) if EXCHANGE in answered else {},
         old=old,
         workload=next(iter(_views(answered[BOUND].items)), None) if BOUND in answered else None,
     )
@@ -143,9 +143,9 @@ def _views(items: Iterable[fnv1.Resource]) -> list[Seen]:
     return [View(item.resource) for item in items]
 
 
-def _exchange(items: Iterable[fnv1.Resource]) -> str:
-    """Return what tells one object of that name from the next."""
-    return next((text(item.resource, "metadata", "uid") for item in items), "")
+def _exchanges(items: Iterable[fnv1.Resource]) -> dict[str, str]:
+    """Return what tells one object of a name from the next."""
+    return {text(item.resource, "metadata", "name"): text(item.resource, "metadata", "uid") for item in items}
 
 
 def _neighbours(items: Iterable[fnv1.Resource], claim: Claim | None = None) -> list[Neighbour]:

@@ -12,28 +12,32 @@ from typing import Any
 
 from asya_composer import actor_set
 from asya_composer.actor_set import full_key, kept, own_keys
+from asya_composer.builders.deployment import KEY as DEPLOYMENT
 from asya_composer.builders.scaled_object import KEY as SCALER
+from asya_composer.builders.scaled_object import scaled_object
 from asya_composer.errors import CompositionError
-from asya_composer.model import Condition, Context, Manifest, Observed, Resource, Seen
+from asya_composer.model import Condition, Context, Manifest, Resource, Seen, Waiting
+from asya_composer.moving import Needed
 from asya_composer.settings import TransportName
+from asya_composer.transports import transport
 
 MOVED = "TransportMoved"
 _PAUSED = "autoscaling.keda.sh/paused"
 
 
 def leave(
-    context: Context, needed: Mapping[TransportName, str], observed: Mapping[str, Seen], now: Mapping[str, Resource]
+    context: Context, needed: Mapping[TransportName, Needed], observed: Mapping[str, Seen], now: Mapping[str, Resource]
 ) -> tuple[dict[str, Resource], Condition]:
     """Return `now` and what stays of transports that are still `needed` (by why they are), and what is told of it."""
     resources = dict(now)
     told: list[str] = []
-    for name, why in needed.items():
+    for name, (why, unscaled) in needed.items():
         old = replace(context, transport=name, observed=own_keys(observed, name))
         try:
             stays = actor_set.compose(_draining(old)).resources
             told.append(f"what is on {name} stays: {why}")
         except CompositionError as error:
-            stays = _as_it_is(old.observed, str(error))
+            stays = _as_it_is(old, str(error), stop=unscaled)
             told.append(f"what is on {name} stays as it is ({error}): {why}")
         for each in stays:
             key = full_key(each.key, name)
@@ -79,12 +83,35 @@ def _draining(context: Context) -> Context:
     return replace(context, actor=context.actor.model_copy(update={"spec": spec}))
 
 
-def _as_it_is(observed: Observed, why: str) -> list[Resource]:
-    """Return what exists; its autoscaler alone is changed, so that it may go to zero."""
-    return [
-        replace(each, manifest=_down_to_zero(each.manifest)) if each.key == SCALER else each
-        for each in kept(observed, (), why)
-    ]
+def _as_it_is(old: Context, why: str, *, stop: bool) -> list[Resource]:
+    """Return what exists, but on its way to zero.
+
+    The autoscaler takes it there. A fixed number of replicas gets one; where that cannot be made either, nobody can
+    tell whether the queue is empty: the pods `stop` when nothing else is at work, and what they leave stays there.
+    """
+    there = kept(old.observed, (), why)
+    if old.observed.get(SCALER) is not None:
+        return [replace(each, manifest=_down_to_zero(each.manifest)) if each.key == SCALER else each for each in there]
+    scaled = _scaler(old)
+    if scaled or not stop:
+        made = {each.key for each in scaled}
+        return [*(each for each in there if each.key not in made), *scaled]
+    return [replace(each, manifest=_stopped(each.manifest)) if each.key == DEPLOYMENT else each for each in there]
+
+
+def _scaler(old: Context) -> list[Resource]:
+    if old.observed.get(DEPLOYMENT) is None:
+        return []
+    try:
+        trigger = transport(old.transport).trigger(_draining(old))
+    except CompositionError:
+        return []
+    return [] if isinstance(trigger, Waiting) else scaled_object(_draining(old), trigger)
+
+
+def _stopped(deployment: Manifest) -> Manifest:
+    before = deployment.get("spec")
+    return {**deployment, "spec": {**(before if isinstance(before, Mapping) else {}), "replicas": 0}}
 
 
 def _down_to_zero(scaler: Manifest) -> Manifest:

@@ -84,7 +84,8 @@ class Context:
         neighbours: Names of the namespace's actors, this one among them, in order.
         served: For the crew: namespaces that have actors on this transport and no crew of their own.
         scalers: Transports whose ScaledObject comes first on a move, where there can be only one.
-        exchange: What the object that makes the namespace's exchange on RabbitMQ is known by; empty when it is not.
+        exchanges: What the objects that make exchanges on RabbitMQ are known by, by name: that of the actor's
+            namespace; to the crew of all, those of all that it serves.
         workload: Somebody else's workload that the actor is bound to, as the cluster has it.
     """
 
@@ -97,7 +98,7 @@ class Context:
     observed: Observed
     neighbours: Sequence[str] = ()
     served: Sequence[str] = ()
-    exchange: str = ""
+    exchanges: Mapping[str, str] = field(default_factory=dict)
     scalers: Sequence[TransportName] = ()
     workload: Seen | None = None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from asya_composer.model import Observed, Seen
 from asya_composer.neighbours import Neighbour
@@ -18,6 +19,13 @@ class Old:
     workloads: Sequence[Seen]
 
 
+class Needed(NamedTuple):
+    """Why what is on a transport must stay. `unscaled`: all that is left there is pods that nothing scales."""
+
+    why: str
+    unscaled: bool = False
+
+
 def leaving(observed: Mapping[str, Seen], wanted: TransportName) -> list[TransportName]:
     """Return the transports that the actor still has something on, and shall not be on."""
     return [name for name in TRANSPORTS if name != wanted and any(key.startswith(f"{name}-") for key in observed)]
@@ -25,25 +33,31 @@ def leaving(observed: Mapping[str, Seen], wanted: TransportName) -> list[Transpo
 
 def still_needed(
     name: TransportName, old: Old | None, neighbours: Sequence[Neighbour] | None, default: TransportName
-) -> str | None:
+) -> Needed | None:
     """Say why what is on transport `name` must stay, None when it need not.
 
     Another actor of the namespace that is on it, or is not idle there, may still send to this one.
     """
     if old is None or neighbours is None:
-        return "the namespace is being read"
+        return Needed("the namespace is being read")
     on_it = sorted(each.actor for each in neighbours if (each.transport or default) == name)
     if on_it:
-        return f"{', '.join(on_it[:5])} of this namespace shall be on it"
+        return Needed(f"{', '.join(on_it[:5])} of this namespace shall be on it")
     for scaler in old.scalers:
         active = Observed({"": scaler}).condition("", "Active")
         if active is None or active.status != "False":
-            return f"ScaledObject {_name(scaler)} is active"
-    for workload in old.workloads:
-        there = Observed({"": workload})
-        if there.at("", "spec", "replicas") != 0 or there.at("", "status", "replicas"):
-            return f"Deployment {_name(workload)} has replicas"
-    return None
+            return Needed(f"ScaledObject {_name(scaler)} is active")
+    scaled = {Observed({"": each}).at("", "spec", "scaleTargetRef", "name") for each in old.scalers}
+    at_work = [_name(each) for each in old.workloads if _has_replicas(each)]
+    if not at_work:
+        return None
+    first = next((each for each in at_work if each in scaled), None)
+    return Needed(f"Deployment {first or at_work[0]} has replicas", unscaled=first is None)
+
+
+def _has_replicas(workload: Seen) -> bool:
+    there = Observed({"": workload})
+    return there.at("", "spec", "replicas") != 0 or bool(there.at("", "status", "replicas"))
 
 
 def _name(seen: Seen) -> str:

@@ -13,7 +13,7 @@ from asya_composer.kinds import Kind
 from asya_composer.model import Seen
 from asya_composer.moving import leaving
 from asya_composer.neighbours import workload_of
-from asya_composer.objects import TRANSPORT
+from asya_composer.objects import ACTOR, TRANSPORT
 from asya_composer.settings import Settings, TransportName
 
 ACTORS, CREW, EVERYWHERE, EXCHANGE, RIVALS = "actors", "crew", "everywhere", "exchange", "rivals-"
@@ -56,6 +56,9 @@ def requirements(claim: Claim, observed: Mapping[str, Seen], settings: Settings)
     if wanted_transport(claim, settings) == "rabbitmq":
         namespace, name = names.exchange_object(claim.namespace, settings.crew_namespace)
         found[EXCHANGE] = Requirement(kinds.RABBITMQ_EXCHANGE, name=name, namespace=namespace)
+        if serves_all(claim, settings):
+            labels = {ACTOR: names.EXCHANGE_OWNER}
+            found[EXCHANGE] = Requirement(kinds.RABBITMQ_EXCHANGE, labels=labels, namespace=namespace)
     bound = workload_of(claim.spec)
     if bound is not None:
         kind = kinds.STATEFUL_SET if bound[0] == kinds.STATEFUL_SET.kind else kinds.DEPLOYMENT

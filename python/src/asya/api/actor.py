@@ -65,7 +65,7 @@ _SERVER_SIDE = frozenset(
         "uid",
     }
 )
-_MACHINERY = frozenset(
+MACHINERY = frozenset(
     {
         "claimRef",
         "compositeDeletePolicy",
@@ -75,6 +75,8 @@ _MACHINERY = frozenset(
         "compositionSelector",
         "compositionUpdatePolicy",
         "crossplane",
+        "environmentConfigRefs",
+        "publishConnectionDetailsTo",
         "resourceRef",
         "resourceRefs",
         "writeConnectionSecretToRef",
@@ -216,7 +218,7 @@ class ActorSpec(Model):
     @model_validator(mode="before")
     @classmethod
     def _drop_server_side(cls, data: Any) -> Any:  # noqa: ANN401  whatever the manifest holds there
-        return _without(data, _MACHINERY)
+        return _without(data, MACHINERY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,8 +86,8 @@ _DOCUMENT = [
     Validation(f"{NAME} == {NAME.replace('self', 'oldSelf')}", "cannot change; make another actor", ".spec.actor"),
     Validation(f"self.metadata.name.matches({text(LABEL)})", "metadata.name: expected a DNS label"),
     Validation(
-        f"!{NAME}.endsWith({text(DEAD_LETTERS)})",
-        f"a name that ends in {DEAD_LETTERS} is how dead-letter queues are called; choose another name",
+        f"!('-' + {NAME}).endsWith({text(DEAD_LETTERS)})",
+        f"a name that is, or ends in, {DEAD_LETTERS[1:]} is how dead-letter queues are called; choose another name",
     ),
     Validation(
         f"{NAME} in {texts(CREW)} || !has(self.spec.env)"

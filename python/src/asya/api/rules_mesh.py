@@ -47,8 +47,10 @@ def _names(document: Mapping[str, Any]) -> Broken:
         return
     if name in CREW and not is_crew(document):
         yield path, f"{name!r} is reserved for the platform's own actors ({', '.join(CREW)}); choose another name"
-    if name.endswith(DEAD_LETTERS):
-        yield path, f"{name!r} ends in {DEAD_LETTERS}, which is how dead-letter queues are called; choose another name"
+    # `dlq` itself too: with the public project's names, asya-a-b-dlq is its queue in `a-b` and the dead letters of `b`.
+    if f"-{name}".endswith(DEAD_LETTERS):
+        sentence = f"{name!r} is, or ends in, {DEAD_LETTERS[1:]}, which is how dead-letter queues are called"
+        yield path, f"{sentence}; choose another name"
 
 
 @rule("Image and handler are given, by the actor or a flavor, unless workloadRef names a workload.", whole=True)

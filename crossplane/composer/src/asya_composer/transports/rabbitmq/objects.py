@@ -55,13 +55,19 @@ def topology(
     return by_condition(key, part, manifest, context.observed)
 
 
-def ends(context: Context, key: str, queue: str, exchange: str = "") -> dict[str, str]:
-    """Return annotations of the binding `key` that name the objects at its ends, `queue` by its own key.
+def ends(context: Context, key: str, queue: str, namespace: str) -> dict[str, str]:
+    """Return annotations of the binding `key` that name the objects at its ends.
+
+    `queue` is the queue by its own key, `namespace` whose exchange it is.
 
     With another one, the operator makes the binding again: the broker has forgotten it with the old one, and nothing
     else about its object would change. While one is away, what it was stays.
     """
-    now = {EXCHANGE_ANNOTATION: exchange, QUEUE_ANNOTATION: context.observed.at(queue, "metadata", "uid")}
+    _, exchange = names.exchange_object(namespace, context.settings.crew_namespace)
+    now = {
+        EXCHANGE_ANNOTATION: context.exchanges.get(exchange),
+        QUEUE_ANNOTATION: context.observed.at(queue, "metadata", "uid"),
+    }
     found = {
         name: value or context.observed.at(key, "metadata", "annotations", name) or "" for name, value in now.items()
     }

@@ -75,7 +75,7 @@ def bindings(context: Context) -> list[Resource]:
             "queue",
             kinds.RABBITMQ_BINDING,
             {"source": source, "destination": destination, "destinationType": "queue", "routingKey": routing},
-            annotations=ends(context, key, at, context.exchange),
+            annotations=ends(context, key, at, context.namespace),
         )
         for key, source, routing, at, destination in wanted
     ]

@@ -32,8 +32,7 @@ def exchanges(context: Context) -> list[Resource]:
             "routingKey": actor,
         }
         key = f"{_BINDING}{namespace}"
-        kept = context.observed.at(f"{OWN_KEY}-{namespace}", "metadata", "uid")
-        tied = ends(context, key, QUEUE, str(kept or ""))
+        tied = ends(context, key, QUEUE, namespace)
         found.append(topology(context, key, "queue", kinds.RABBITMQ_BINDING, way, annotations=tied))
     return found
 
