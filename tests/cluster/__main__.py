@@ -7,6 +7,7 @@ import os
 import sys
 
 from tests.cluster.cluster import Cluster
+from tests.cluster.install import PARTS, install
 from tests.cluster.kubectl import command
 from tests.cluster.plan import ClusterError
 
@@ -16,6 +17,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--name", default="asya", help="of the cluster (default: asya); several can run")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", help="bring it up: node ready, names resolved, brokers listening")
+    installing = commands.add_parser("install", help="install what stands on the node")
+    installing.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all when none is named")
     commands.add_parser("down", help="take it down; nothing is left behind but the cache")
     commands.add_parser("status", help="show what runs; exit 1 when it is not up")
     showing = commands.add_parser("logs", help="show the logs of its processes")
@@ -57,10 +60,14 @@ def _do(options: argparse.Namespace) -> int:
             return _logs(cluster, options.names)
         case _ if not cluster.running:
             raise ClusterError(f"cluster {options.name} is not up")
+        case "install":
+            install(cluster, options.parts)
         case "kubectl":
             return _become(cluster.kubectl().command(options.words), str(cluster.plan.kubeconfig))
         case "exec":
             return _become(command(cluster.plan, options.words), str(cluster.plan.kubeconfig))
+        case _:
+            pass
     return 0
 
 

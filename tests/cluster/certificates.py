@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from tests.cluster.plan import Plan
 
-_LIFE = datetime.timedelta(days=30)
-_SKEW = datetime.timedelta(minutes=5)
+_LIFE = dt.timedelta(days=30)
+_SKEW = dt.timedelta(minutes=5)
 USERS = {
     "admin": ("admin", "system:masters"),
     "kube-controller-manager": ("system:kube-controller-manager", ""),
@@ -95,7 +95,7 @@ def _write_kubeconfig(plan: Plan, name: str) -> None:
 
 
 def _unsigned(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     made = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key)
     made = made.serial_number(x509.random_serial_number())
     return made.not_valid_before(now - _SKEW).not_valid_after(now + _LIFE)

@@ -13,6 +13,10 @@ from tests.cluster.programs import program
 SOCKET = "/run/containerd/containerd.sock"
 PLUGINS = Path("/usr/lib/cni")
 PAUSE = "asya-cluster/pause"
+_DISABLED = (
+    *(f"io.containerd.snapshotter.v1.{name}" for name in ("aufs", "btrfs", "devmapper", "zfs")),
+    *("io.containerd.tracing.processor.v1.otlp", "io.containerd.internal.v1.opt"),
+)
 # The kubelet asks for at least this much room on the disk; a machine of tests may be fuller than a node should be.
 _EVICTION = {"memory.available": "50Mi", "nodefs.available": "1%", "nodefs.inodesFree": "1%", "imagefs.available": "1%"}
 
@@ -34,13 +38,12 @@ def containerd(plan: Plan) -> Component:
 def containerd_config(plan: Plan) -> str:
     """Return containerd's config.toml."""
     folder = plan.state / "containerd"
+    disabled = ", ".join(f'"{name}"' for name in _DISABLED)
     return f"""version = 2
 root = "{folder / "root"}"
 state = "/run/containerd/state"
-# Neither of these is used here, and each has complaints about machines that lack it.
-disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
-  "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs", "io.containerd.tracing.processor.v1.otlp",
-  "io.containerd.internal.v1.opt"]
+# None of these is used here, and each has complaints about machines that lack it.
+disabled_plugins = [{disabled}]
 
 [grpc]
 address = "{SOCKET}"

@@ -1,0 +1,38 @@
+"""Helm 4 through pyhelm3, in the cluster's network."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from pyhelm3 import Client
+from pyhelm3.errors import Error
+from tests.cluster.kubectl import wrapper
+from tests.cluster.plan import ClusterError, Plan
+
+
+class Helm:
+    """Releases of one cluster."""
+
+    def __init__(self, plan: Plan, program: str = "helm") -> None:
+        self.client = Client(executable=str(wrapper(plan, program)), kubeconfig=plan.kubeconfig)
+
+    def install(self, release: str, chart: Path, *values: dict[str, Any], namespace: str, seconds: int = 300) -> None:
+        """Install or upgrade a release and wait until all its objects are ready.
+
+        Raises:
+            ClusterError: Helm failed, or they are not ready in time.
+        """
+
+        async def work() -> None:
+            found = await self.client.get_chart(chart)
+            await self.client.install_or_upgrade_release(
+                release, found, *values, namespace=namespace, create_namespace=True, wait=True, timeout=f"{seconds}s"
+            )
+
+        try:
+            asyncio.run(work())
+        except Error as error:
+            said = error.stderr.decode(errors="replace") if isinstance(error.stderr, bytes) else error.stderr
+            raise ClusterError(f"helm install {release}: {said or error}") from error

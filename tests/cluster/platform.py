@@ -1,0 +1,70 @@
+"""Asya as a user installs it: images and packages from a registry, the umbrella chart with Helm."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import yaml
+from tests.cluster import registry
+from tests.cluster.building import Builds
+from tests.cluster.helm import Helm
+from tests.cluster.kubectl import Kubectl, command
+from tests.cluster.namespaces import Namespaces
+from tests.cluster.plan import ROOT, ClusterError, Plan
+from tests.cluster.programs import program
+
+NAMESPACE = "asya-system"
+RELEASE = "asya"
+UMBRELLA = ROOT / "charts" / "asya"
+# Images of actors in manifests, for which the base stands: Debian's Python.
+PYTHONS = ("3.11-slim", "3.12-slim", "3.13-slim")
+_IMAGES = ("asya-sidecar", "asya-crew", "asya-operator")
+_SECONDS = 300
+
+
+def version() -> str:
+    """Return the version that charts, images and packages have."""
+    return str(yaml.safe_load((UMBRELLA / "Chart.yaml").read_text())["appVersion"])
+
+
+def push(namespaces: Namespaces) -> None:
+    """Put images and packages into the node's registry, built where what they hold has changed."""
+    plan = namespaces.plan
+    builds = Builds(plan)
+    for name, layout in builds.images(_IMAGES).items():
+        registry.push(namespaces, layout, f"{plan.registry}/asya/{name}:{version()}")
+    base = builds.layout(builds.base())
+    for tag in PYTHONS:
+        registry.push(namespaces, base, f"python:{tag}")
+    crossplane = str(program("crossplane").path)
+    for name, package in builds.packages().items():
+        where = f"{plan.registry}/asya/{name}:{version()}"
+        done = subprocess.run(
+            command(plan, [crossplane, "xpkg", "push", f"--package-files={package}", where]),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        if done.returncode:
+            raise ClusterError(f"{name} is not pushed: {done.stderr or done.stdout}")
+
+
+def values(plan: Plan) -> list[dict[str, Any]]:
+    """Return the values of RabbitMQ's values file, and what only this cluster knows: where the package is."""
+    shipped = yaml.safe_load((UMBRELLA / "values-rabbitmq.yaml").read_text())
+    package = {"repository": f"{plan.registry}/asya/function-asya"}
+    return [shipped, {"asya-crossplane": {"function": {"package": package}}}]
+
+
+def install(plan: Plan, *more: dict[str, Any]) -> None:
+    """Install the umbrella chart with all parts, and wait until actors can be applied."""
+    bundled = UMBRELLA / "charts"
+    if not bundled.is_dir() or not any(bundled.glob("keda-*.tgz")):
+        subprocess.run([sys.executable, str(ROOT / "tools" / "charts_deps.py")], check=True, timeout=300)
+    Helm(plan).install(RELEASE, UMBRELLA, *values(plan), *more, namespace=NAMESPACE, seconds=_SECONDS)
+    kubectl = Kubectl(plan)
+    kubectl.wait("compositeresourcedefinition/asyncactors.asya.sh", "condition=Established")
+    kubectl.wait("function.pkg.crossplane.io/function-asya", "condition=Healthy", seconds=_SECONDS)
