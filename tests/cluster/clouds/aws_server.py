@@ -18,6 +18,7 @@ from typing import Any, Self
 import boto3
 from botocore.config import Config
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.sqs.models import Queue
 from tests.cluster.clouds.web_identity import WebIdentity
 from werkzeug.serving import make_server
 
@@ -55,6 +56,7 @@ class AwsServer:
 
     def __enter__(self) -> Self:
         """Serve; make the two users."""
+        _teach_redrive_allow_policy()
         self._thread.start()
         self._post("reset", "")
         self.authorise(on=False)
@@ -106,3 +108,11 @@ class AwsServer:
         request = urllib.request.Request(address, body.encode(), plain, method="POST")
         with urllib.request.urlopen(request, timeout=10) as answer:
             answer.read()
+
+
+def _teach_redrive_allow_policy() -> None:
+    """moto keeps this attribute of a queue, but knows it not when it is asked for it."""
+    name = "RedriveAllowPolicy"
+    if name not in Queue.BASE_ATTRIBUTES:
+        Queue.BASE_ATTRIBUTES.append(name)
+        setattr(Queue, "redrive_allow_policy", None)  # noqa: B010  it has no such attribute yet

@@ -109,7 +109,7 @@ class FakeProvider:
         late = {name: value for name, value in found.late.items() if name not in managed.wanted}
         if late and managed.may("LateInitialize"):
             managed = self._objects.patch(managed, {"spec": {"forProvider": late}})
-        managed = self._tell(managed, ready=("True", "Available"), at_provider=found.at_provider)
+        managed = self._tell(managed, synced="", ready=("True", "Available"), at_provider=found.at_provider)
         if not found.as_wanted and managed.may("Update"):
             _log.info("update %s %s/%s", managed.kind.kind, managed.namespace, managed.name)
             service.external.update(managed)

@@ -27,8 +27,8 @@ _SUBSCRIPTION = (
     "retryPolicy",
 )
 _ACCOUNT = re.compile(r"[a-z][-a-z0-9]{4,28}[a-z0-9]")
-_FOR_EVER = ""
-"""The emulator gives a subscription without an end no expirationPolicy at all."""
+_FOR_EVER: Manifest = {}
+"""What an empty `ttl` is to Google: a policy without one, which the emulator does not tell at all."""
 
 
 def services(api: httpx.Client | None) -> dict[Kind, Service]:
@@ -66,11 +66,12 @@ class _Named:
         found = self._asked("GET", managed)
         if found is None:
             return None
-        if "expirationPolicy" in managed.wanted and not found.get("expirationPolicy"):
-            found["expirationPolicy"] = {"ttl": _FOR_EVER}
+        body = self._body(managed)
+        if body.get("expirationPolicy") == _FOR_EVER:
+            found.setdefault("expirationPolicy", _FOR_EVER)
         at_provider = {name: found[name] for name in (*self.fields, *self.fixed) if name in found}
         at_provider |= {"id": self._path(managed), "project": managed.wanted["project"]}
-        return Observation(at_provider, not differing(self._body(managed), found))
+        return Observation(at_provider, not differing(body, found))
 
     def create(self, managed: Managed) -> str:
         self._asked("PUT", managed, json=self._body(managed) | self._fixed(managed))
@@ -89,6 +90,8 @@ class _Named:
         wanted = {name: managed.wanted[name] for name in self.fields if name in managed.wanted}
         if policy := wanted.get("deadLetterPolicy"):
             wanted["deadLetterPolicy"] = {name: value for name, value in policy.items() if not name.endswith("Ref")}
+        if wanted.get("expirationPolicy") == {"ttl": ""}:
+            wanted["expirationPolicy"] = _FOR_EVER
         return wanted
 
     def _fixed(self, managed: Managed) -> Manifest:
