@@ -147,14 +147,14 @@ class FakeProvider:
         ready: tuple[str, str] | None = None,
         at_provider: Manifest | None = None,
     ) -> Managed:
-        """Write the status. `synced`: what went wrong. What is not given stays as it was."""
+        """Write the status. `synced`: what went wrong, or nothing. What is not given stays as it was."""
         old = managed.manifest.get("status", {})
         there = {each["type"]: each for each in old.get("conditions", ())}
-        told = [
-            _condition("Synced", *(("True", "ReconcileSuccess") if synced is None else ("False", "ReconcileError")))
-        ]
-        if synced is not None:
-            told[0]["message"] = synced
+        told = []
+        if synced:
+            told.append({**_condition("Synced", "False", "ReconcileError"), "message": synced})
+        elif synced is not None:
+            told.append(_condition("Synced", "True", "ReconcileSuccess"))
         if ready is not None:
             told.append(_condition("Ready", *ready))
         for each in told:

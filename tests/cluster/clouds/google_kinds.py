@@ -29,6 +29,8 @@ _SUBSCRIPTION = (
 _ACCOUNT = re.compile(r"[a-z][-a-z0-9]{4,28}[a-z0-9]")
 _FOR_EVER: Manifest = {}
 """What an empty `ttl` is to Google: a policy without one, which the emulator does not tell at all."""
+_EMULATOR_RETENTION = 604_800
+"""Longest that the emulator keeps messages, in seconds; Google itself keeps them up to 31 days."""
 
 
 def services(api: httpx.Client | None) -> dict[Kind, Service]:
@@ -92,6 +94,8 @@ class _Named:
             wanted["deadLetterPolicy"] = {name: value for name, value in policy.items() if not name.endswith("Ref")}
         if wanted.get("expirationPolicy") == {"ttl": ""}:
             wanted["expirationPolicy"] = _FOR_EVER
+        if retention := wanted.get("messageRetentionDuration"):
+            wanted["messageRetentionDuration"] = f"{min(int(retention.removesuffix('s')), _EMULATOR_RETENTION)}s"
         return wanted
 
     def _fixed(self, managed: Managed) -> Manifest:
