@@ -27,8 +27,12 @@ demo: ## Send real pictures through a mesh on this machine and write an HTML rep
 	@$(PY) tools/demo.py
 
 .PHONY: test
-test: setup ## Run all tests, against a real RabbitMQ too (installed by apt when root on Debian)
-	@ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-$$([ "$$(id -u)" = 0 ] && echo 1 || echo 0)} $(PY) -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+test: setup ## Run the tests, against a real RabbitMQ too (installed by apt when root on Debian)
+	@ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-$$([ "$$(id -u)" = 0 ] && echo 1 || echo 0)} $(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not apiserver" $(ARGS)
+
+.PHONY: apiserver
+apiserver: setup ## Run the tests that need a real kube-apiserver, without a node (built by `make tools`)
+	$(PY) -m pytest -n $(JOBS) --dist loadgroup -m apiserver $(ARGS)
 
 .PHONY: simulate
 simulate: setup ## Search histories of crashes for a lost message: SEEDS=n, or SEED=n for one with its story (SHRINK=1)
@@ -77,7 +81,7 @@ chart-deps: setup ## Bring the charts that the chart asya bundles; KEDA's own ma
 .PHONY: charts
 charts: chart-deps ## Lint the charts with ct and test what they render, with Helm 4 and 3 (built by `make tools`)
 	$(PY) tools/charts_lint.py
-	$(PY) -m pytest tests/charts -n $(JOBS) --dist loadgroup $(ARGS)
+	$(PY) -m pytest tests/charts -n $(JOBS) --dist loadgroup -m "not apiserver" $(ARGS)
 
 .PHONY: render
 render: setup ## Render XR=crossplane/examples/….yaml offline with Crossplane's own engine (built by `make tools`)

@@ -18,7 +18,7 @@ from tests.support.processes import until
 
 from asya.api.xrd import definition
 
-pytestmark = [pytest.mark.apiserver, pytest.mark.xdist_group("apiserver")]
+pytestmark = [pytest.mark.apiserver, pytest.mark.xdist_group("apiserver-charts")]
 NAMESPACE = "shop"
 TENANT = "alice"
 GROUP = {"group": "asya.sh", "version": "v1alpha1", "namespace": NAMESPACE, "plural": "asyncactors"}

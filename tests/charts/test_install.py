@@ -18,7 +18,7 @@ from tests.charts.scenarios import CHARTS, NAMESPACE, RELEASE, Scenario
 from tests.charts.sources import source
 from tests.support.apiserver import ApiServer
 
-pytestmark = [pytest.mark.apiserver, pytest.mark.xdist_group("apiserver")]
+pytestmark = [pytest.mark.apiserver, pytest.mark.xdist_group("apiserver-charts")]
 SECRET = "asya-operator-webhook-self-signed"
 FIVE_YEARS = "157680000"
 XRDS = "/apis/apiextensions.crossplane.io/v2/compositeresourcedefinitions"

@@ -33,7 +33,7 @@ def test_every_row_is_met_and_nothing_is_wrong() -> None:
 
 @pytest.mark.parametrize("plant", PLANTS)
 def test_a_planted_bug_is_caught_within_200_seeds(plant: str) -> None:
-    assert campaign(0, 200, plant=plant, jobs=1).failures
+    assert any(run_seed(seed, plant).violations for seed in range(200))
 
 
 @pytest.mark.parametrize("seed", [3, 17, 61, 186])

@@ -286,10 +286,11 @@ async def test_a_row_holds(name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("rabbitmq_installed")
-@pytest.mark.parametrize("engine", ENGINES)
-async def test_a_row_holds_on_rabbitmq(engine: str) -> None:
+async def test_a_row_holds_on_rabbitmq() -> None:
     async with Lane() as lane:
-        result = await run(replace(job("kill-broker-before-confirm"), transport=RABBITMQ, engine=engine), lane, SMALL)
+        result = await run(
+            replace(job("kill-broker-before-confirm"), transport=RABBITMQ, engine=ENGINES[0]), lane, SMALL
+        )
     assert result.problems == []
     assert (result.delivered, result.failures) == (100, 1)
 
