@@ -8,10 +8,8 @@ from tests.charts.conform import refused
 from tests.charts.conftest import Rendered
 from tests.charts.scenarios import SCENARIOS, Scenario
 
-# Served by packages of providers, by cert-manager and by the Prometheus operator, whose definitions are not at hand.
+# Served by cert-manager and by the Prometheus operator, whose definitions are not at hand.
 WITHOUT_SCHEMA = {
-    ("aws.m.upbound.io", "v1beta1", "ClusterProviderConfig"),
-    ("gcp.m.upbound.io", "v1beta1", "ClusterProviderConfig"),
     ("cert-manager.io", "v1", "Certificate"),
     ("cert-manager.io", "v1", "Issuer"),
     ("monitoring.coreos.com", "v1", "PrometheusRule"),

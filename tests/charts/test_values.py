@@ -72,6 +72,16 @@ WRONG: dict[str, tuple[str, dict[str, Any], str]] = {
     "no authority": ("asya-operator", {"webhook": {"secretName": "a"}}, "webhook.caBundle"),
     "failure policy": ("asya-operator", {"webhook": {"failurePolicy": "ignore"}}, "failurePolicy"),
     "umbrella, misspelt": ("asya", {"asya-crossplain": {}}, "asya-crossplain"),
+    "umbrella, one crew for the composition only": (
+        "asya",
+        {"asya-crossplane": rabbitmq(f"{INPUT}.crewNamespace", "mesh")},
+        "asya-operator.crew.namespace",
+    ),
+    "umbrella, one crew for the operator only": (
+        "asya",
+        {"asya-crossplane": RABBITMQ, "asya-operator": {"crew": {"namespace": "mesh"}}},
+        "composition.input.crewNamespace",
+    ),
     "umbrella, chart inside": ("asya", {"asya-operator": {"logLevel": "loud"}}, "logLevel"),
 }
 
@@ -81,6 +91,14 @@ async def test_wrong_values_are_refused(helm: Client, chart_folder: Path, case: 
     chart, values, named = WRONG[case]
     with pytest.raises(Error, match=re.escape(named)):
         await render(helm, chart_folder, chart, values)
+
+
+async def test_one_crew_for_all_is_the_same_for_operator_and_composition(helm: Client, chart_folder: Path) -> None:
+    shared = {"asya-crossplane": rabbitmq(f"{INPUT}.crewNamespace", "mesh")}
+    alike = {**shared, "asya-operator": {"crew": {"namespace": "mesh"}}}
+    crew_elsewhere = {**shared, "asya-operator": {"crew": {"enabled": False}}}
+    for values in (alike, crew_elsewhere, {**shared, "components": {"operator": False}}):
+        assert await render(helm, chart_folder, "asya", values)
 
 
 @pytest.mark.parametrize("transport", ["rabbitmq", "sqs", "pubsub"])

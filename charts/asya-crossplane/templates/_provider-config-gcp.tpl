@@ -1,5 +1,6 @@
+{{/* What the provider's configuration is; its kind comes with the provider, so a Job applies it. */}}
+{{- define "asya-crossplane.provider-config-gcp" -}}
 {{- with .Values.providers.gcp.config }}
-{{- if .install }}
 apiVersion: gcp.m.upbound.io/v1beta1
 kind: ClusterProviderConfig
 metadata:
@@ -16,4 +17,4 @@ spec:
       key: {{ required "providers.gcp.config.secretRef.key is needed for the source Secret" .secretRef.key }}
     {{- end }}
 {{- end }}
-{{- end }}
+{{- end -}}

@@ -1,5 +1,6 @@
+{{/* What the provider's configuration is; its kind comes with the provider, so a Job applies it. */}}
+{{- define "asya-crossplane.provider-config-aws" -}}
 {{- with .Values.providers.aws.config }}
-{{- if .install }}
 apiVersion: aws.m.upbound.io/v1beta1
 kind: ClusterProviderConfig
 metadata:
@@ -30,4 +31,4 @@ spec:
   skip_requesting_account_id: true
   {{- end }}
 {{- end }}
-{{- end }}
+{{- end -}}
