@@ -53,6 +53,7 @@ check: setup ## Lint, types, layers, locks, docs, generated pages: everything wi
 	$(PY) tools/check_tracked.py
 	$(PY) tools/reference.py --check
 	$(PY) tools/guarantees.py --check
+	$(PY) tools/kubernetes_parts.py --check
 	$(PY) tools/xrd.py --check
 	$(PY) tools/dashboards.py --check
 	$(PY) tools/charts.py --check
@@ -127,6 +128,7 @@ docs: setup ## Write the reference pages again from the code
 
 .PHONY: generate
 generate: setup ## Write again what is made from models and lists: definitions, the charts' copies, packages
+	@$(PY) tools/kubernetes_parts.py
 	@$(PY) tools/xrd.py
 	@$(PY) tools/charts.py
 	@$(PY) tools/delay_ladder.py

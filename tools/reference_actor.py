@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from asya.api.kubernetes_parts import MARK, version
 from asya.api.rules import RULES
 from asya.api.schema import FieldSchema, describe, document_schema, resolve
 
@@ -27,8 +28,9 @@ spec:
   handler: handler.greet
 ```
 
-Unknown fields are errors. Durations are numbers with a unit, `ms`, `s`, `m` or `h`, and may be added up: `1h30m`.
-Amounts are those of Kubernetes: `500m`, `2Gi`. Where the default is "none", the text says what holds then.
+Unknown fields are errors, also in parts of Kubernetes, which are as in version VERSION. Durations are numbers with a
+unit, `ms`, `s`, `m` or `h`, and may be added up: `1h30m`. Amounts are those of Kubernetes: `500m`, `2Gi`. Where the
+default is "none", the text says what holds then.
 
 """
 
@@ -37,7 +39,7 @@ def actor_page() -> str:
     """Return the page."""
     sections = "\n".join(_section(path, schema) for path, schema in _objects(document_schema(), ""))
     rules = "\n".join(f"- {rule.doc}" for rule in RULES)
-    return f"{INTRODUCTION}{sections}\n## Rules across fields\n\n{rules}\n"
+    return f"{INTRODUCTION.replace('VERSION', version())}{sections}\n## Rules across fields\n\n{rules}\n"
 
 
 def _objects(schema: FieldSchema, path: str) -> Iterator[tuple[str, FieldSchema]]:
@@ -71,11 +73,7 @@ def _section(path: str, schema: FieldSchema) -> str:
     rows = "\n".join(
         _row(name, resolve(inner), is_required=name in required) for name, inner in schema["properties"].items()
     )
-    more = (
-        ""
-        if schema.get("additionalProperties") is False
-        else "\nEverything else is passed on to Kubernetes as it is.\n"
-    )
+    more = f"\nEverything else is as in {_kubernetes(schema)} of Kubernetes.\n" if MARK in schema else ""
     title = f"## `{path}`" if path else "## The document"
     text = " ".join(schema["description"].split())
     return f"{title}\n\n{text}\n{more}\n| field | takes | default | meaning |\n|---|---|---|---|\n{rows}\n"
@@ -85,6 +83,11 @@ def _row(name: str, schema: FieldSchema, *, is_required: bool) -> str:
     default = "required" if is_required else _default(schema.get("default"))
     meaning = " ".join(schema["description"].split())
     return f"| `{name}` | {_cell(_takes(schema))} | {_cell(default)} | {_cell(meaning)} |"
+
+
+def _kubernetes(schema: FieldSchema) -> str:
+    *_, group, version, kind = schema[MARK].split(".")
+    return f"{kind} ({group}/{version})"
 
 
 def _default(value: object) -> str:
@@ -101,8 +104,8 @@ def _takes(schema: FieldSchema) -> str:
     if isinstance(schema.get("additionalProperties"), dict):
         inner = resolve(schema["additionalProperties"])
         return "objects by name" if "properties" in inner else f"a mapping, each value {describe(inner)}"
-    if schema.get("x-kubernetes-preserve-unknown-fields"):
-        return "an object of Kubernetes"
+    if MARK in schema and "properties" not in schema:
+        return f"{_kubernetes(schema)} of Kubernetes"
     return "an object" if "properties" in schema else describe(schema)
 
 

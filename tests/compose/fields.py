@@ -10,6 +10,7 @@ from pydantic import BaseModel, StringConstraints
 from pydantic.fields import FieldInfo
 
 from asya.api import fields as kinds
+from asya.api.kubernetes_parts import Part
 
 Manifest = dict[str, Any]
 Path = tuple[str, ...]
@@ -35,6 +36,15 @@ _TEXTS = {
         (kinds.Rate, "7/s"),
         (kinds.Interval, "7s"),
     )
+}
+_PARTS: dict[str, Manifest] = {
+    "Affinity": {"podAffinity": {}},
+    "EnvVarSource": {"fieldRef": {"fieldPath": "changed"}},
+    "LabelSelector": {"matchLabels": {"changed": "changed"}},
+    "NetworkPolicyEgressRule": {"ports": [{"port": 7}]},
+    "PodSecurityContext": {"runAsUser": 7},
+    "Probe": {"periodSeconds": 7},
+    "SecurityContext": {"runAsUser": 7},
 }
 
 
@@ -97,6 +107,8 @@ def _value(annotation: Any, default: Any, minimum: Any, pattern: Any) -> Any:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         metadata = arguments[1:]
+        if part := next((each for each in metadata if isinstance(each, Part)), None):
+            return _PARTS[part.name.rpartition(".")[2]]
         pattern = pattern or next((each.pattern for each in metadata if isinstance(each, StringConstraints)), None)
         inner = next((each for each in metadata if isinstance(each, FieldInfo)), None)
         if inner is not None and minimum is None:
@@ -110,7 +122,7 @@ def _value(annotation: Any, default: Any, minimum: Any, pattern: Any) -> Any:
         return [_value(arguments[0], None, None, None)]
     if origin is dict:
         key = _value(arguments[0], None, None, None)
-        return {key: True if arguments[1] is Any else _value(arguments[1], None, None, None)}
+        return {key: _value(arguments[1], None, None, None)}
     if annotation is bool:
         return not default
     if annotation is int:

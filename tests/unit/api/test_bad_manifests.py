@@ -25,6 +25,20 @@ TABS = "; indent with blanks, not tabs"
 # (what is wrong, YAML under spec, line counted from the first line of that YAML, path under spec, message)
 IN_SPEC = [
     (
+        "null for a volume's source",
+        "volumes:\n- name: v\n  emptyDir:",
+        3,
+        "volumes[0].emptyDir",
+        "expected a mapping, found nothing",
+    ),
+    (
+        "a mapping for a number or text",
+        "strategy: {rollingUpdate: {maxSurge: {}}}",
+        1,
+        "strategy.rollingUpdate.maxSurge",
+        "expected a whole number or text that is not empty, found an empty mapping",
+    ),
+    (
         "text for a number",
         "scaling: {minReplicaCount: two}",
         1,
@@ -585,6 +599,18 @@ def test_a_wrong_field_gives_one_line(reason: str, yaml: str, line: int, path: s
     number = head.count("\n") + line
     assert [str(problem) for problem in found.problems] == [f"f.yaml:{number}: spec.{path}: {message}"]
     assert found.actors == []
+
+
+def test_what_is_ours_and_what_is_passed_on_are_told_at_once() -> None:
+    text = HEAD + "  volumes: [{name: V, emptyDir: {medium: 5, sizeLimit: {}}}]"
+    assert [(problem.path, problem.message) for problem in parse_manifests(text).problems] == [
+        ("spec.volumes[0].name", f'expected {LABEL}, found "V"'),
+        ("spec.volumes[0].emptyDir.medium", 'expected text, found 5; write it in quotes: "5"'),
+        (
+            "spec.volumes[0].emptyDir.sizeLimit",
+            'expected an amount such as "1", 500m or 2Gi, found an empty mapping',
+        ),
+    ]
 
 
 # (what is wrong, whole document, whole line)

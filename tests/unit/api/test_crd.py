@@ -43,7 +43,16 @@ def parts(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[st
 
 
 PARTS = dict(parts(SCHEMA))
-FIELDS = [path for path in PARTS if path.startswith(("spec.", "status.")) and not path.endswith(("[]", ".*"))]
+# Below these are Kubernetes' own definitions, which have no descriptions here.
+PASSED_ON = (
+    r"spec\.(podS|s)ecurityContext", r"spec\.affinity", r"spec\.volumes\[\]", r"spec\.(initContainers|sidecars)\[\]",
+    r"spec\.probes\.(startup|liveness|readiness)", r"spec\.networkPolicy\.egress\[\]",
+    r"spec\.topologySpreadConstraints\[\]\.labelSelector",
+    r"spec\.(sidecar\.|stateProxy\[\]\.connector\.|)env\[\]\.valueFrom",
+)  # fmt: skip
+NAMED = [path for path in PARTS if path.startswith(("spec.", "status.")) and not path.endswith(("[]", ".*"))]
+OF_MODELS = {path for path, _, _ in fields() if path.startswith("spec.")}
+FIELDS = [path for path in NAMED if path in OF_MODELS or path.startswith("status.")]
 
 
 def test_the_files_are_in_step_with_the_models() -> None:
@@ -65,9 +74,29 @@ def test_it_is_structural() -> None:
 
 
 def test_it_has_every_field_of_the_models_and_no_other() -> None:
-    of_models = {path for path, _, _ in fields() if path.startswith("spec.")}
-    assert {path for path in FIELDS if path.startswith("spec.")} == of_models
+    assert set(NAMED) >= OF_MODELS
+    others = [path for path in NAMED if path.startswith("spec.") and path not in OF_MODELS]
+    below = re.compile(f"({'|'.join(PASSED_ON)})\\..+")
+    assert [path for path in others if not below.fullmatch(path)] == []
+    for place in PASSED_ON:
+        assert any(re.match(place + r"\.", path) for path in others), place
     assert len(SCHEMA["properties"]["spec"]["properties"]) == len(ActorSpec.model_fields)
+
+
+def test_nothing_is_passed_on_unseen() -> None:
+    assert [path for path, schema in PARTS.items() if "x-kubernetes-preserve-unknown-fields" in schema] == []
+
+
+def test_lists_of_kubernetes_are_kept_by_its_keys_where_they_are_required() -> None:
+    keys = {path: schema.get("x-kubernetes-list-map-keys") for path, schema in PARTS.items() if "items" in schema}
+    assert keys["spec.sidecars[].env"] == ["name"]
+    assert keys["spec.sidecars[].volumeMounts"] == ["mountPath"]
+    assert keys["spec.sidecars[].ports"] is None  # its other key, protocol, has a default there
+
+
+def test_it_is_small_enough_to_be_stored_and_sent() -> None:
+    for name in xrd.generated():
+        assert (xrd.FOLDER / name).stat().st_size < 300 * 1024
 
 
 @pytest.mark.parametrize("path", FIELDS)

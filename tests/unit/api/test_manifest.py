@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asya.api import ActorSpec, AsyncActor, Metadata, load_manifests, parse_manifests, read_manifests
+from asya.api.yamltree import Document, read_documents
 from asya.errors import ManifestError
 
 SMALL = "apiVersion: asya.sh/v1alpha1\nkind: AsyncActor\nmetadata: {name: NAME}\nspec: {image: i, handler: h.f}\n"
@@ -137,11 +138,12 @@ spec:
   image: i
   handler: h.f
   resources: {limits: {cpu: 2, memory: 1.5Gi, nvidia.com/gpu: "1"}}
-  affinity: {a: [1, 0x10, 1.5, true, off, ~, 0o17]}
 """).actors
     assert actor.metadata.annotations == {"date": "2026-01-02", "time": "12:30:45", "quoted": "yes"}
     assert actor.spec.resources.limits == {"cpu": "2", "memory": "1.5Gi", "nvidia.com/gpu": "1"}
-    assert actor.spec.affinity == {"a": [1, 16, 1.5, True, False, None, 15]}
+    (document,) = read_documents("[1, 0x10, 1.5, true, off, ~, 0o17]")
+    assert isinstance(document, Document)
+    assert document.value == [1, 16, 1.5, True, False, None, 15]
 
 
 def test_what_deserves_a_second_look_is_noted() -> None:
@@ -213,8 +215,10 @@ SPECS = st.fixed_dictionaries(
             max_size=3,
             unique_by=lambda entry: entry["name"],
         ),
-        "affinity": st.dictionaries(
-            TEXTS, st.recursive(st.none() | st.booleans() | st.integers() | TEXTS, st.lists, max_leaves=4)
+        "securityContext": some(
+            runAsUser=st.integers(0, 2**63 - 1),
+            privileged=st.booleans(),
+            capabilities=some(drop=st.lists(TEXTS, max_size=3)),
         ),
         "scaling": some(
             enabled=st.booleans(),

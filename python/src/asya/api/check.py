@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from asya.api.actor import AsyncActor
+from asya.api.actor import RULES_APART, AsyncActor
 from asya.api.crossrule import mapping
 from asya.api.fields import API_VERSION, GROUP, KIND
 from asya.api.problems import Finding, findings, show
@@ -22,7 +22,7 @@ def check(value: dict[str, Any]) -> tuple[AsyncActor | None, list[Finding]]:
     actor: AsyncActor | None = None
     found: list[Finding] = []
     try:
-        actor = AsyncActor.model_validate(value, by_name=False, by_alias=True)
+        actor = AsyncActor.model_validate(value, by_name=False, by_alias=True, context=RULES_APART)
     except ValidationError as error:
         found = findings(error, value)
     wrong = {finding.path for finding in found}

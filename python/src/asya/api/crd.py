@@ -14,12 +14,13 @@ from typing import Any
 
 from asya.api.cel import map_names
 from asya.api.cel_rules import DOCUMENT, validations
-from asya.api.schema import FieldSchema, describe, document_schema, tidy
+from asya.api.kubernetes_parts import definitions as kubernetes_definitions
+from asya.api.schema import FieldSchema, describe, document_schema, follow, tidy
 from asya.api.status import ActorStatus
 
 _KEPT = (
-    "enum", "exclusiveMaximum", "exclusiveMinimum", "maxItems", "maxLength", "maxProperties", "maximum", "minItems",
-    "minLength", "minProperties", "minimum", "pattern", "x-kubernetes-int-or-string",
+    "enum", "exclusiveMaximum", "exclusiveMinimum", "maxItems", "maxLength", "maxProperties", "maximum",
+    "minItems", "minLength", "minProperties", "minimum", "pattern", "x-kubernetes-int-or-string",
     "x-kubernetes-preserve-unknown-fields", "x-kubernetes-validations",
 )  # fmt: skip
 _LIST_KEYS = {
@@ -64,7 +65,7 @@ def resource_schema() -> FieldSchema:
 def structural(schema: FieldSchema) -> FieldSchema:
     """Return the structural form of another model's JSON schema."""
     tidied = tidy(schema)
-    return _Writer(tidied.get("$defs", {})).write(tidied, "")
+    return _Writer(tidied.get("$defs", {}) | kubernetes_definitions()).write(tidied, "")
 
 
 class _Writer:
@@ -75,7 +76,7 @@ class _Writer:
 
     def write(self, given: FieldSchema, path: str) -> FieldSchema:
         """Return the structural form of what stands at `path`."""
-        schema, model = self._resolve(given)
+        schema, model = follow(given, self._definitions)
         found: FieldSchema = {"type": schema["type"]} if "type" in schema else {}
         found |= {key: schema[key] for key in _KEPT if key in schema}
         if "const" in schema:
@@ -95,9 +96,13 @@ class _Writer:
         return found | ({"x-kubernetes-validations": rules} if rules else {})
 
     def _list(self, schema: FieldSchema, path: str) -> FieldSchema:
-        found: FieldSchema = {"items": self.write(schema["items"], f"{path}[]")}
-        if path in _LIST_KEYS:
-            return found | {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": _LIST_KEYS[path]}
+        items = self.write(schema["items"], f"{path}[]")
+        found: FieldSchema = {"items": items}
+        keys = schema.get("x-kubernetes-list-map-keys", [])
+        if not set(keys) <= set(items.get("required", ())):
+            keys = []  # one has a default there (a port's protocol), and here is none
+        if keys := _LIST_KEYS.get(path, keys):
+            return found | {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": keys}
         return found | {"x-kubernetes-list-type": "set" if path in _SETS else "atomic"}
 
     def _object(self, schema: FieldSchema, path: str) -> FieldSchema:
@@ -109,19 +114,6 @@ class _Writer:
             return found | ({"required": schema["required"]} if schema.get("required") else {}) | open_ended
         values = schema.get("additionalProperties")
         return {"additionalProperties": self.write(values, f"{path}.*")} if isinstance(values, dict) else {}
-
-    def _resolve(self, schema: FieldSchema) -> tuple[FieldSchema, str]:
-        """Follow references, look through "or null"; return the schema and the name of its model, if it has one."""
-        model = ""
-        while True:
-            options = [each for each in schema.get("anyOf", ()) if each.get("type") != "null"]
-            if "$ref" in schema:
-                model = schema["$ref"].rpartition("/")[2]
-                schema = self._definitions[model] | {key: value for key, value in schema.items() if key != "$ref"}
-            elif len(options) == 1:
-                schema = options[0] | {key: value for key, value in schema.items() if key != "anyOf"}
-            else:
-                return schema | ({"anyOf": options} if options else {}), model
 
 
 def _one_line(text: str) -> str:

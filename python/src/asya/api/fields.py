@@ -33,6 +33,9 @@ _SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$
 _HANDLER = r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)+$"
 _ENV_NAME = r"^[A-Za-z_][-._A-Za-z0-9]*$"
 _QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei|e[0-9]+)?$"
+KUBERNETES_QUANTITY = (
+    r"^(\+|-)?([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE](\+|-)?[0-9]+)?$"  # resource.Quantity, whole
+)
 _ABSOLUTE = r"^(/[^/:]+)+$"
 _INTERVAL = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"
 _NUMBER = r"^[0-9]+(\.[0-9]+)?$"
@@ -49,6 +52,7 @@ EXPECTED: dict[str, str] = {
     _HANDLER: "module.function or module.Class.method",
     _ENV_NAME: "the name of an environment variable, such as MODEL_PATH",
     _QUANTITY: 'an amount such as "1", 500m or 2Gi',
+    KUBERNETES_QUANTITY: 'an amount such as "1", 500m or 2Gi',
     _ABSOLUTE: "an absolute path such as /data, without a colon and without a slash at its end",
     _INTERVAL: "a duration in whole numbers, the largest unit first, such as 30s or 1m30s",
     _NUMBER: 'a number as text, such as "5"',

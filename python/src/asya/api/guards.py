@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from asya.api.fields import MAX_LIST, Interval, KubernetesObject, LabelKey, LabelValue, Model, Text
+from asya.api.fields import MAX_LIST, Interval, LabelKey, LabelValue, Model, Text
+from asya.api.kubernetes_parts import NetworkPolicyEgressRule
 
 IntOrPercent = int | Text
 
@@ -25,7 +26,7 @@ class NetworkPolicySpec(Model):
 
     enabled: bool | None = None
     """Compose a policy. When absent, as the platform says."""
-    egress: Annotated[list[KubernetesObject], Field(max_length=MAX_LIST)] = []
+    egress: Annotated[list[NetworkPolicyEgressRule], Field(max_length=MAX_LIST)] = []
     """What the handler calls besides (NetworkPolicyEgressRule, networking/v1), added to what the platform allows."""
 
 

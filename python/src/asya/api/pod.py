@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from asya.api.fields import (
     INT32,
     MAX_LIST,
     AbsolutePath,
     EnvName,
-    KubernetesObject,
     Label,
     LabelKey,
     Model,
@@ -20,6 +19,7 @@ from asya.api.fields import (
     Subdomain,
     Text,
 )
+from asya.api.kubernetes_parts import CONTAINER, VOLUME, EnvVarSource, LabelSelector, NamedPart, Probe
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
@@ -31,7 +31,7 @@ class EnvVar(Model):
     """Its name. Names that begin with ASYA_ belong to the platform."""
     value: str | None = None
     """Its value, as text. When absent, `valueFrom` counts, else it is empty."""
-    value_from: KubernetesObject | None = None
+    value_from: EnvVarSource | None = None
     """Where its value comes from: `secretKeyRef`, `configMapKeyRef`, `fieldRef` or `resourceFieldRef`.
     When absent, `value` counts."""
 
@@ -107,7 +107,7 @@ class TopologySpread(Model):
     """Node label that makes the domains, such as topology.kubernetes.io/zone."""
     when_unsatisfiable: Literal["DoNotSchedule", "ScheduleAnyway"]
     """What to do when it cannot be kept."""
-    label_selector: KubernetesObject | None = None
+    label_selector: LabelSelector | None = None
     """Pods that are counted. When absent, the actor's own."""
     min_domains: Annotated[int, Field(ge=1, le=INT32)] | None = None
     """Fewest domains. When absent, 1."""
@@ -119,11 +119,10 @@ class TopologySpread(Model):
     """Whether taints limit the domains."""
 
 
-class Volume(Model):
-    """A volume of the pod; everything besides the name is passed on."""
+class Volume(NamedPart):
+    """A volume of the pod (Volume, core/v1); everything besides the name is passed on."""
 
-    model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Any]
+    part: ClassVar[str] = VOLUME
 
     name: Label
     """Its name; names that begin with asya- belong to the platform."""
@@ -146,11 +145,10 @@ class VolumeMount(Model):
     """Whether mounts made later are seen. When absent, None."""
 
 
-class ExtraContainer(Model):
-    """A container of yours beside ours; everything besides the name is passed on."""
+class ExtraContainer(NamedPart):
+    """A container of yours beside ours (Container, core/v1); everything besides the name is passed on."""
 
-    model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Any]
+    part: ClassVar[str] = CONTAINER
 
     name: Label
     """Its name; names that begin with asya- belong to the platform."""
@@ -186,11 +184,11 @@ class LocalReference(Model):
 class Probes(Model):
     """Probes of the handler's container in place of ours (Probe, core/v1)."""
 
-    startup: KubernetesObject | None = None
+    startup: Probe | None = None
     """Start-up probe. When absent, ours: the handler has been imported."""
-    liveness: KubernetesObject | None = None
+    liveness: Probe | None = None
     """Liveness probe. When absent, ours: the runtime answers."""
-    readiness: KubernetesObject | None = None
+    readiness: Probe | None = None
     """Readiness probe. When absent, ours: the runtime is connected to the sidecar."""
 
 

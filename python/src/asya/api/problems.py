@@ -8,12 +8,12 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from asya.api.actor import BROKEN_RULES
+from asya.api.actor import AsyncActor
 from asya.api.paths import Path
-from asya.api.schema import FieldSchema, describe, document_schema, field_names, places_of, schema_at
+from asya.api.schema import FieldSchema, describe, field_names, model_schema, places_of, schema_at
 from asya.policy.durations import DURATION_PATTERN
 
 _SHOWN = 80
@@ -70,30 +70,29 @@ def show(value: object) -> str:
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 
-def findings(error: ValidationError, data: object) -> list[Finding]:
-    """Translate pydantic's errors over `data`. Broken cross-field rules are left out: they are asked for separately."""
+def findings(error: ValidationError, data: object, model: type[BaseModel] = AsyncActor) -> list[Finding]:
+    """Translate pydantic's errors over `data`, which was read as `model`."""
     found: dict[Path, Finding] = {}
     for detail in error.errors(include_url=False):
-        if detail["type"] != BROKEN_RULES:
-            finding = _finding(detail, data)
-            found.setdefault(finding.path, finding)
+        finding = _finding(detail, data, model)
+        found.setdefault(finding.path, finding)
     return list(found.values())
 
 
-def _finding(detail: ErrorDetails, data: object) -> Finding:
-    path, value, is_there = _follow(detail["loc"], data)
+def _finding(detail: ErrorDetails, data: object, model: type[BaseModel]) -> Finding:
+    path, value = _follow(detail["loc"], detail["type"], data)
     if detail["type"] == "extra_forbidden":
-        return Finding(path, _unknown(path))
-    schema = schema_at(path)
+        return Finding(path, _unknown(path, model))
+    schema = schema_at(path, model)
     if detail["loc"] and detail["loc"][-1] == "[key]":
-        expected = _key_expected(path)
+        expected = _key_expected(path, model)
         return Finding(path, f"expected {expected} as name, found {show(path[-1])}", expected, show(path[-1]))
     expected = describe(schema) if schema else "something else"
     if detail["type"] == "duration_zero":
         expected = "a duration longer than 0"
     if detail["type"] == "string_too_long":
         expected += f" of at most {detail['ctx']['max_length']} characters"
-    if not is_there:
+    if detail["type"] == "missing":
         return Finding(path, f"missing; expected {expected}", expected, "nothing")
     hint = _hint(detail["type"], schema or {}, value)
     return Finding(path, f"expected {expected}, found {show(value)}{hint}", expected, show(value))
@@ -110,31 +109,29 @@ def _hint(kind: str, schema: FieldSchema, value: object) -> str:
     return f'; write it in quotes: "{text}"' if re.search(schema.get("pattern", ""), text) else ""
 
 
-def _follow(loc: tuple[str | int, ...], data: object) -> tuple[Path, Any, bool]:
-    """Return the path of `loc` in `data`, the value there, and whether there is one.
+def _follow(loc: tuple[str | int, ...], kind: str, data: object) -> tuple[Path, Any]:
+    """Return the path of `loc` in `data` and the value there, None for a missing one.
 
     `loc` also holds names of union members and validators; what leads nowhere is left out.
     """
     path: list[str | int] = []
     value: Any = data
-    for index, part in enumerate(loc):
+    for part in loc[:-1] if kind == "missing" else loc:
         try:
             value = value[part]
         except (LookupError, TypeError):
-            if isinstance(value, dict) and isinstance(part, str) and index == len(loc) - 1 and part != "[key]":
-                return (*path, part), None, False
-        else:
-            path.append(part)
-    return tuple(path), value, True
+            continue
+        path.append(part)
+    return ((*path, loc[-1]), None) if kind == "missing" else (tuple(path), value)
 
 
-def _key_expected(path: Path) -> str:
-    schema = schema_at(path[:-1])
+def _key_expected(path: Path, model: type[BaseModel]) -> str:
+    schema = schema_at(path[:-1], model)
     names = schema.get("propertyNames") if schema else None
     return describe(names) if names else "another text"
 
 
-def _unknown(path: Path) -> str:
+def _unknown(path: Path, model: type[BaseModel]) -> str:
     name = str(path[-1])
     if name in _MOVED:
         return (
@@ -142,7 +139,7 @@ def _unknown(path: Path) -> str:
             if "," not in _MOVED[name]
             else f"unknown field; write {_MOVED[name]}"
         )
-    here: FieldSchema = schema_at(path[:-1]) or document_schema()
+    here: FieldSchema = schema_at(path[:-1], model) or model_schema(model)
     known = list(here.get("properties", {}))
     elsewhere = places_of(name)
     if elsewhere and name not in known:

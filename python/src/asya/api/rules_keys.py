@@ -42,12 +42,14 @@ def _spread(document: Mapping[str, Any]) -> Broken:
     yield from twice(keys, "constraint")
 
 
-@rule("Containers of yours have each variable, mount and port once.")
+@rule("Containers of yours have each variable, mount, device, claim and port once.")
 def _containers(document: Mapping[str, Any]) -> Broken:
     for kind in ("initContainers", "sidecars"):
         for place, _ in entries(document, "spec", kind):
             yield from twice(field_of_each(document, (*place, "env"), "name"), "variable")
             yield from twice(field_of_each(document, (*place, "volumeMounts"), "mountPath"), "mount path")
+            yield from twice(field_of_each(document, (*place, "volumeDevices"), "devicePath"), "device path")
+            yield from twice(field_of_each(document, (*place, "resources", "claims"), "name"), "claim")
             yield from twice(_numbers(document, (*place, "ports")), "port")
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
+from pydantic import BaseModel
+
+from asya.api import kubernetes_parts
 from asya.api.actor import AsyncActor
-from asya.api.fields import EXPECTED
+from asya.api.fields import EXPECTED, INT32
+from asya.api.kubernetes_parts import MARK, REFERENCE
 from asya.api.paths import Path
 
 FieldSchema = dict[str, Any]
@@ -16,17 +20,25 @@ FieldSchema = dict[str, Any]
 @cache
 def document_schema() -> FieldSchema:
     """Return the JSON Schema (draft 2020-12) of a manifest. One shared object: not to be changed."""
-    schema = tidy(AsyncActor.model_json_schema())
+    schema = dict(model_schema(AsyncActor))
     # In Python these two have one value each; in a manifest they tell what it is.
     schema["required"] = ["apiVersion", "kind", *schema["required"]]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+@cache
+def model_schema(model: type[BaseModel]) -> FieldSchema:
+    """Return the JSON Schema of one of our models. One shared object: not to be changed."""
+    schema = tidy(model.model_json_schema())
+    return schema | {"$defs": schema.get("$defs", {}) | kubernetes_parts.definitions()}
 
 
 def tidy(schema: FieldSchema) -> FieldSchema:
     """Write a part of pydantic's schema in the forms that Kubernetes knows too.
 
     No titles, no null as default; an object's default is empty, for those of its fields are their own; a map with
-    constrained names has one schema for its values, and the names' apart.
+    constrained names has one schema for its values, and the names' apart; a part of the Kubernetes API refers to its
+    definition.
     """
     tidy = {key: _tidy_part(key, value) for key, value in schema.items() if key != "title"}
     if isinstance(tidy.get("default", ()), dict | None):
@@ -36,6 +48,9 @@ def tidy(schema: FieldSchema) -> FieldSchema:
         ((pattern, values),) = patterns.items()
         tidy["additionalProperties"] = values
         tidy["propertyNames"] = {"type": "string", "pattern": pattern, **tidy.get("propertyNames", {})}
+    if (part := tidy.pop(MARK, None)) is not None:
+        del tidy["additionalProperties"]
+        tidy["$ref"] = REFERENCE + part
     return tidy
 
 
@@ -49,25 +64,51 @@ def _tidy_part(key: str, value: Any) -> Any:  # noqa: ANN401  any part of a sche
     )
 
 
-def schema_at(path: Path) -> FieldSchema | None:
-    """Return the schema of the value at `path`, or None where anything goes or nothing may be."""
-    here: FieldSchema | None = document_schema()
+def schema_at(path: Path, model: type[BaseModel] = AsyncActor) -> FieldSchema | None:
+    """Return the schema of the value at `path` in a `model`, or None where nothing may be."""
+    root = model_schema(model)
+    here: FieldSchema | None = root
     for part in path:
-        here = _inside(resolve(here), part) if here is not None else None
-    return None if here is None else resolve(here)
+        here = _inside(follow(here, root["$defs"])[0], part) if here is not None else None
+    return None if here is None else follow(here, root["$defs"])[0]
 
 
 def resolve(schema: FieldSchema) -> FieldSchema:
-    """Follow references, and look through "or null"."""
+    """Follow references to definitions of ours, and look through "or null"; of Kubernetes' own only our fields stay."""
+    return follow(schema, {name: each for name, each in document_schema()["$defs"].items() if is_ours(name)})[0]
+
+
+def is_ours(name: str) -> bool:
+    """Tell a definition of ours from one of Kubernetes, whose names have dots."""
+    return "." not in name
+
+
+def follow(schema: FieldSchema, definitions: Mapping[str, FieldSchema]) -> tuple[FieldSchema, str]:
+    """Follow references, and look through "or null"; return the schema, and the first definition's name or nothing.
+
+    What stands beside a reference is added to what is there; a field that both have is as beside the reference.
+    A reference that leads out of `definitions` ends there: its name stays, under `MARK`.
+    """
+    first = ""
     while True:
         options = [each for each in schema.get("anyOf", []) if each.get("type") != "null"]
         if "$ref" in schema:
-            name = schema["$ref"].rpartition("/")[2]
-            schema = document_schema()["$defs"][name] | {key: value for key, value in schema.items() if key != "$ref"}
+            name = schema["$ref"].removeprefix(REFERENCE)
+            first = first or name
+            beside = {key: value for key, value in schema.items() if key != "$ref"}
+            schema = _both(definitions.get(name, {MARK: name}), beside)
         elif len(options) == 1:
             schema = options[0] | {key: value for key, value in schema.items() if key != "anyOf"}
         else:
-            return schema | {"anyOf": options} if options else schema
+            return (schema | {"anyOf": options} if options else schema), first
+
+
+def _both(below: FieldSchema, above: FieldSchema) -> FieldSchema:
+    found = below | above
+    if "properties" in below and "properties" in above:
+        found["properties"] = {**above["properties"], **below["properties"], **above["properties"]}
+        found["required"] = sorted({*below.get("required", ()), *above.get("required", ())})
+    return found
 
 
 def _inside(schema: FieldSchema, part: str | int) -> FieldSchema | None:
@@ -151,6 +192,8 @@ def describe(schema: FieldSchema) -> str:
 
 def _bounds(schema: FieldSchema) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
+    if (low, high) == (-INT32 - 1, INT32):
+        return " of 32 bits"
     if low is None:
         return "" if high is None else f" ≤ {high}"
     return f" ≥ {low}" if high is None else f" from {low} to {high}"
