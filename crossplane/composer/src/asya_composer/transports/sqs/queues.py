@@ -32,7 +32,8 @@ VISIBILITY_MARGIN: Final = 60
 MAX_RETENTION: Final = 1_209_600
 """A message's age goes on counting in the dead-letter queue, so that keeps messages as long as SQS can."""
 _LONG_POLL = 20
-_WITHOUT_DELETE = ("Observe", "Create", "Update", "LateInitialize")
+_POLICIES = ("Observe", "Create", "Update")
+"""Without LateInitialize: it would write the redrive policies into the queue too, which then undoes every change."""
 
 
 def settings_of(context: Context) -> SqsSettings:
@@ -138,9 +139,8 @@ def _encryption(context: Context) -> Manifest:
 
 def _deletion(context: Context) -> Manifest:
     """SQS cannot delete a queue only if it is empty, so all but `Delete` leave it."""
-    if context.actor.spec.queue.deletion_policy == "Delete":
-        return {}
-    return {"managementPolicies": list(_WITHOUT_DELETE)}
+    deletes = context.actor.spec.queue.deletion_policy == "Delete"
+    return {"managementPolicies": [*_POLICIES, "Delete"] if deletes else list(_POLICIES)}
 
 
 def json_text(document: Manifest) -> str:
