@@ -40,6 +40,17 @@ ACTORS: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "a flavor that is no name": ({"flavors": ["gpu", 5]}, "spec.flavors[1]: "),
     "nothing like a spec": ({"scaling": ["x"], "env": {"A": "1"}}, "spec.env: "),
     "null": ({"scaling": None}, "spec.scaling: "),
+    "unknown field in a volume": ({"volumes": [{"name": "v", "emptyDirr": {}}]}, "spec.volumes[0].emptyDirr: "),
+    "text for a probe's number": (
+        {"probes": {"liveness": {"tcpSocket": {"port": 80}, "periodSeconds": "5"}}},
+        "spec.probes.liveness.periodSeconds: expected a whole number of 32 bits",
+    ),
+    "misspelt affinity": ({"affinity": {"nodeAfinity": {}}}, "spec.affinity.nodeAfinity: "),
+    "text for a user": ({"securityContext": {"runAsUser": "1"}}, "spec.securityContext.runAsUser: "),
+    "unknown field of a container": (
+        {"sidecars": [{"name": "s", "imagee": "i"}]},
+        "spec.sidecars[0].imagee: unknown field; did you mean image?",
+    ),
 }
 
 
@@ -98,6 +109,19 @@ FLAVORS: Mapping[str, tuple[list[Manifest], str]] = {
     ),
     "unknown field": ([flavor("one", imagee="x"), flavor("two")], "spec.flavors: flavor 'one', data.imagee: "),
     "wrong type": ([flavor("one", replicas="two"), flavor("two")], "spec.flavors: flavor 'one', data.replicas: "),
+    "misspelt part of Kubernetes": (
+        [flavor("one", affinity={"nodeAfinity": {}}), flavor("two")],
+        "spec.flavors: flavor 'one', data.affinity.nodeAfinity: unknown field; did you mean nodeAffinity?",
+    ),
+    "wrong type in a part of Kubernetes": (
+        [flavor("one", podSecurityContext={"fsGroup": "1"}), flavor("two")],
+        "spec.flavors: flavor 'one', data.podSecurityContext.fsGroup: expected a whole number",
+    ),
+    "a word of a closed list missing": (
+        [flavor("one", topologySpreadConstraints=[{"maxSkew": 1, "topologyKey": "z"}]), flavor("two")],
+        "spec.flavors: flavor 'one', data.topologySpreadConstraints[0].whenUnsatisfiable: "
+        "missing; expected one of DoNotSchedule, ScheduleAnyway",
+    ),
     "an actor's own field": ([flavor("one", actor="x"), flavor("two")], "spec.flavors: flavor 'one' has 'actor'"),
     "wrong together with the actor": (
         [flavor("one", scaling={"minReplicaCount": 5}), flavor("two", scaling={"maxReplicaCount": 2})],
@@ -162,7 +186,10 @@ SETTINGS: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "unknown": ({"sidecarr": {}}, "composition input, sidecarr: "),
     "no sidecar": ({"sidecar": None}, "composition input, sidecar: "),
     "another version": ({"apiVersion": "composer.asya.sh/v2"}, "composition input, apiVersion: "),
-    "unknown transport": ({"defaultTransport": "kafka"}, "composition input, defaultTransport: "),
+    "unknown transport": (
+        {"defaultTransport": "kafka"},
+        "composition input, defaultTransport: expected one of rabbitmq, sqs, pubsub",
+    ),
     "both references": (
         {
             "transports": {

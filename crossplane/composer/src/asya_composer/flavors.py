@@ -55,7 +55,7 @@ def read(name: str, config: Mapping[str, Any]) -> Flavor:
     try:
         ActorSpec.model_validate(data, by_name=False, by_alias=True)
     except ValidationError as error:
-        first = findings(error, data)[0]
+        first = findings(error, data, ActorSpec)[0]
         raise CompositionError(FIELD, f"flavor {name!r}, data.{path_text(first.path)}: {first.message}") from error
     return Flavor(name, data)
 

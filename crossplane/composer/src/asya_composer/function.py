@@ -89,7 +89,7 @@ def _settings(serialized: bytes) -> Settings:
     try:
         return Settings.model_validate(values, by_name=False, by_alias=True)
     except ValidationError as error:
-        first, *_ = findings(error, values)
+        first, *_ = findings(error, values, Settings)
         told = error.errors(include_url=False)[0]
         if told["type"] == SENTENCE:
             raise CompositionError(f"composition input, {path_text(first.path)}", told["msg"]) from error

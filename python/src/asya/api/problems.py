@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from asya.api.actor import AsyncActor
+from asya.api.actor import ActorSpec, AsyncActor
 from asya.api.paths import Path
 from asya.api.schema import FieldSchema, describe, field_names, model_schema, places_of, schema_at
 from asya.policy.durations import DURATION_PATTERN
@@ -26,6 +26,8 @@ _MOVED = {
     "template": "image, handler, resources and the other fields of the pod, directly under spec",
 }
 """Fields as older or related APIs call them."""
+_MANIFEST = (AsyncActor, ActorSpec)
+"""Models whose readers are helped by a place in a manifest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +143,7 @@ def _unknown(path: Path, model: type[BaseModel]) -> str:
         )
     here: FieldSchema = schema_at(path[:-1], model) or model_schema(model)
     known = list(here.get("properties", {}))
-    elsewhere = places_of(name)
+    elsewhere = places_of(name) if model in _MANIFEST else []
     if elsewhere and name not in known:
         return f"unknown field here; it belongs at {' or '.join(elsewhere[:3])} (look at the indentation)"
     if name.lower() in (folded := {field.lower(): field for field in known}):
@@ -149,7 +151,7 @@ def _unknown(path: Path, model: type[BaseModel]) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if close:
         return f"unknown field; did you mean {close[0]}?"
-    far = difflib.get_close_matches(name, field_names(), n=1, cutoff=0.8)
+    far = difflib.get_close_matches(name, field_names(), n=1, cutoff=0.8) if model in _MANIFEST else []
     if far:
         return f"unknown field; did you mean {' or '.join(places_of(far[0])[:3])}?"
     return f"unknown field; known here: {', '.join(sorted(known))}"
