@@ -119,8 +119,7 @@ FLAVORS: Mapping[str, tuple[list[Manifest], str]] = {
     ),
     "a word of a closed list missing": (
         [flavor("one", topologySpreadConstraints=[{"maxSkew": 1, "topologyKey": "z"}]), flavor("two")],
-        "spec.flavors: flavor 'one', data.topologySpreadConstraints[0].whenUnsatisfiable: "
-        "missing; expected one of DoNotSchedule, ScheduleAnyway",
+        "spec.flavors: flavor 'one', data.topologySpreadConstraints[0].whenUnsatisfiable: missing; expected one of Do",
     ),
     "an actor's own field": ([flavor("one", actor="x"), flavor("two")], "spec.flavors: flavor 'one' has 'actor'"),
     "wrong together with the actor": (
