@@ -23,15 +23,10 @@ SUITE = "bookworm"
 INCLUDED = ("python3", "python3-venv", "python-is-python3", "ca-certificates")
 _AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 _BUILD_SECONDS = 1800.0
-_SOURCES = (
-    "python",
-    "sidecar",
-    "crossplane",
-    "requirements",
-    "xrds",
-    "compositions",
-    "tools",
-    "charts/asya-crossplane",
+_IMAGE_SOURCES = ("python", "sidecar", "requirements", "tools/images.py")
+_PACKAGE_SOURCES = (
+    *("python", "crossplane", "requirements", "xrds", "compositions", "charts/asya-crossplane"),
+    *("tools/images.py", "tools/packages.py", "tools/packages_content.py"),
 )
 _SKIPPED = {"__pycache__", "build", ".pytest_cache", "tests"}
 
@@ -60,7 +55,7 @@ class Builds:
         """Return the layouts of images that `tools/images.py` knows, built where what they hold has changed."""
         base, found = self.base(), {}
         for name in names:
-            target = self._cache / "images" / f"{name}-{self._key(base)}"
+            target = self._cache / "images" / f"{name}-{_key(base, _IMAGE_SOURCES)}"
             with self._locked(name):
                 if not target.exists():
                     archives = self._cache / "archives"
@@ -81,7 +76,7 @@ class Builds:
     def packages(self) -> dict[str, Path]:
         """Return Crossplane's packages by name, built by `tools/packages.py` where what they hold has changed."""
         base = self.base()
-        folder = self._cache / "packages" / self._key(base)
+        folder = self._cache / "packages" / _key(base, _PACKAGE_SOURCES)
         with self._locked("packages"):
             if not folder.exists():
                 making = folder.with_name(f".{folder.name}.{os.getpid()}")
@@ -137,13 +132,6 @@ class Builds:
             raise ClusterError(f"tools/{script} failed:\n{(done.stdout + done.stderr)[-3000:]}")
         return done.stdout
 
-    def _key(self, base: str) -> str:
-        digest = hashlib.sha256(base.encode())
-        for path in sources():
-            digest.update(f"{path.relative_to(ROOT)}\0".encode())
-            digest.update(path.read_bytes())
-        return digest.hexdigest()[:12]
-
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
         """Let one process build at a time; the others find what it has built."""
@@ -153,10 +141,18 @@ class Builds:
             yield
 
 
-def sources() -> list[Path]:
-    """Return the files that images and packages are made of."""
-    found = []
-    for top in _SOURCES:
+def _key(base: str, tops: Sequence[str]) -> str:
+    digest = hashlib.sha256(base.encode())
+    for path in sources(tops):
+        digest.update(f"{path.relative_to(ROOT)}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def sources(tops: Sequence[str]) -> list[Path]:
+    """Return the files under some of this repository's files and folders that can be part of what is built."""
+    found = [ROOT / top for top in tops if (ROOT / top).is_file()]
+    for top in tops:
         for folder, below, names in os.walk(ROOT / top):
             below[:] = [name for name in below if name not in _SKIPPED and not name.endswith(".egg-info")]
             found += [Path(folder) / name for name in names if not name.endswith((".pyc", ".tgz"))]

@@ -14,7 +14,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kubernetes.client.exceptions import ApiException
-from tests.cluster.clouds.managed import EXTERNAL_NAME, FINALIZER, CloudError, Managed, Manifest, Observation, Service
+from tests.cluster.clouds.managed import (
+    EXTERNAL_NAME,
+    FINALIZER,
+    POLICIES,
+    CloudError,
+    Managed,
+    Manifest,
+    Observation,
+    Service,
+)
 from tests.cluster.clouds.objects import Objects
 
 from asya_composer.kinds import Kind
@@ -24,7 +33,7 @@ _CONFLICT, _GONE = 409, 404
 
 
 class NotYetError(Exception):
-    """Something that the object needs is not there yet; the text says what."""
+    """The object cannot be carried out as it is now; the text says why."""
 
 
 class FakeProvider:
@@ -33,9 +42,14 @@ class FakeProvider:
     def __init__(self, objects: Objects, services: Mapping[Kind, Service], *, interval: float = 1.0) -> None:
         self._objects, self._services, self._interval = objects, dict(services), interval
         self._stopping = threading.Event()
+        self.looks = 0
+        """How often everything was looked at."""
+        self.writes = 0
+        """How often something was created, changed or deleted at a cloud."""
 
     def run(self) -> None:
         """Look at everything again and again until `stop`; an API server that is away is waited for."""
+        self._stopping.clear()
         while not self._stopping.wait(self._interval):
             try:
                 self.look()
@@ -58,8 +72,11 @@ class FakeProvider:
                     # Changed or deleted meanwhile: the next look sees how it is now.
                     if error.status not in {_CONFLICT, _GONE}:
                         raise
+        self.looks += 1
 
     def _step(self, managed: Managed, service: Service) -> None:
+        if not managed.policies:
+            return
         try:
             if managed.is_deleted:
                 self._finish(managed, service)
@@ -74,11 +91,14 @@ class FakeProvider:
         if managed.may("Delete") and managed.external_name is not None:
             self._tell(managed, ready=("False", "Deleting"))
             service.external.delete(managed)
+            self.writes += 1
             if service.external.observe(managed) is not None:
                 return
         self._objects.set_finalizers(managed, [each for each in managed.finalizers if each != FINALIZER])
 
     def _reconcile(self, managed: Managed, service: Service) -> None:
+        if managed.policies not in POLICIES:
+            raise NotYetError(f"management policies {sorted(managed.policies)} are not supported together")
         if not self._objects.has_config(managed):
             config = managed.manifest["spec"]["providerConfigRef"]["name"]
             raise NotYetError(f"connect failed: cannot get ClusterProviderConfig {config!r}")
@@ -98,6 +118,7 @@ class FakeProvider:
             raise NotYetError("observe failed: there is no such external resource, and it may not be created")
         self._tell(managed, ready=("False", "Creating"))
         name = service.external.create(managed)
+        self.writes += 1
         _log.info("created %s %s/%s: %s", managed.kind.kind, managed.namespace, managed.name, name)
         if name != managed.external_name:
             managed = self._name(managed, name)
@@ -113,6 +134,7 @@ class FakeProvider:
         if not found.as_wanted and managed.may("Update"):
             _log.info("update %s %s/%s", managed.kind.kind, managed.namespace, managed.name)
             service.external.update(managed)
+            self.writes += 1
 
     def _name(self, managed: Managed, external: str) -> Managed:
         return self._objects.patch(managed, {"metadata": {"annotations": {EXTERNAL_NAME: external}}})

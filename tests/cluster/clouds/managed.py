@@ -11,6 +11,25 @@ from asya_composer.kinds import Kind
 Manifest = dict[str, Any]
 EXTERNAL_NAME = "crossplane.io/external-name"
 FINALIZER = "finalizer.managedresource.crossplane.io"
+POLICIES = frozenset(
+    frozenset(each.split())
+    for each in (
+        "*",
+        "Observe Create Update LateInitialize Delete",
+        "Observe Create Update Delete",
+        "Observe Create Update LateInitialize",
+        "Observe Create Update",
+        "Observe Create LateInitialize Delete",
+        "Observe Create LateInitialize",
+        "Observe Create Delete",
+        "Observe Create",
+        "Observe Update",
+        "Observe Delete",
+        "Observe",
+        "",
+    )
+)
+"""The sets of management policies that providers take, others they refuse: crossplane-runtime, reconciler/managed."""
 
 
 class CloudError(Exception):
@@ -61,7 +80,12 @@ class Managed:
 
     def may(self, action: str) -> bool:
         """Whether the management policies allow `action`, such as ``Delete``."""
-        return bool({"*", action} & set(self.manifest["spec"]["managementPolicies"]))
+        return bool({"*", action} & self.policies)
+
+    @property
+    def policies(self) -> frozenset[str]:
+        """The management policies; an empty set pauses."""
+        return frozenset(self.manifest["spec"]["managementPolicies"])
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def test_each_is_signed_by_its_authority(cluster: Plan, name: str, authority: st
 
 
 def test_the_front_proxy_is_nobody_to_the_cluster(cluster: Plan) -> None:
-    with pytest.raises(ValueError, match="[Ii]ssuer"):
+    with pytest.raises(ValueError, match=r"[Ii]ssuer"):
         read(cluster.pki / "front-proxy.pem").verify_directly_issued_by(read(cluster.pki / "cluster-ca.pem"))
 
 

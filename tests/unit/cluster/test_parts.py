@@ -27,7 +27,7 @@ def test_waiting_ends_when_there_is_no_point() -> None:
     def ended() -> bool:
         raise ClusterError("it ended")
 
-    with pytest.raises(ClusterError, match="^it ended$"):
+    with pytest.raises(ClusterError, match=r"^it ended$"):
         wait_until("it ready", ended, 60)
 
 
