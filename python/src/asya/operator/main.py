@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import socket
 import sys
+from typing import Any, cast
 
 import kopf
 
@@ -56,6 +58,8 @@ def run(settings: OperatorSettings) -> None:
         clusterwide=True,
         standalone=True,
         liveness_endpoint=health,
+        # Its own choice starts with the name of the user, and the user of a pod need not have one.
+        identity=cast("Any", socket.gethostname()),
     )
 
 
