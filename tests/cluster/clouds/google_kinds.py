@@ -58,6 +58,7 @@ class _Named:
     """Something with a path below its project: ``projects/<project>/<collection>/<external name>``."""
 
     collection: str
+    member: str
     fields: tuple[str, ...]
     fixed: tuple[str, ...] = ()
 
@@ -80,7 +81,11 @@ class _Named:
         return str(managed.external_name)
 
     def update(self, managed: Managed) -> None:
-        raise NotImplementedError
+        """Write only what differs: some fields the emulator takes at creation, but cannot change."""
+        body = self._body(managed)
+        mask = ",".join(_snake(name) for name in differing(body, managed.at_provider))
+        there = {**body, **self._fixed(managed), "name": self._path(managed)}
+        self._asked("PATCH", managed, json={self.member: there, "updateMask": mask})
 
     def delete(self, managed: Managed) -> None:
         self._asked("DELETE", managed)
@@ -117,27 +122,16 @@ class _Named:
 class Topic(_Named):
     """A topic."""
 
-    collection = "topics"
+    collection, member = "topics", "topic"
     fields = _TOPIC
-
-    def update(self, managed: Managed) -> None:
-        body = self._body(managed)
-        mask = ",".join(_snake(name) for name in body)
-        self._asked("PATCH", managed, json={"topic": body | {"name": self._path(managed)}, "updateMask": mask})
 
 
 class Subscription(_Named):
     """A subscription; its topic cannot be changed."""
 
-    collection = "subscriptions"
+    collection, member = "subscriptions", "subscription"
     fields = _SUBSCRIPTION
     fixed = ("topic",)
-
-    def update(self, managed: Managed) -> None:
-        body = self._body(managed)
-        mask = ",".join(_snake(name) for name in body)
-        there = body | self._fixed(managed) | {"name": self._path(managed)}
-        self._asked("PATCH", managed, json={"subscription": there, "updateMask": mask})
 
     def _fixed(self, managed: Managed) -> Manifest:
         topic: str = managed.wanted["topic"]

@@ -34,9 +34,9 @@ def settings(example: str) -> Manifest:
     return found
 
 
-def until(holds: Callable[[], bool], what: Callable[[], object]) -> None:
+def until(holds: Callable[[], bool], what: Callable[[], object], within: float = SOON) -> None:
     """Wait for something that the provider does."""
-    deadline = time.monotonic() + SOON
+    deadline = time.monotonic() + within
     while not holds():
         assert time.monotonic() < deadline, what()
         time.sleep(0.05)
@@ -56,9 +56,10 @@ class Mesh:
         self.custom: Any = kubernetes.CustomObjectsApi(self.client)
         self.core: Any = kubernetes.CoreV1Api(self.client)
         self._told: Manifest = {}
-        self._thread = threading.Thread(target=self.provider.run, daemon=True)
+        self.start()
 
     def start(self) -> None:
+        self._thread = threading.Thread(target=self.provider.run, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -107,7 +108,19 @@ class Mesh:
             kind.group, kind.version, metadata["namespace"], kind.plural, metadata["name"]
         )
 
-    def compose(self, example: str, name: str, *, namespace: str = "shop", **spec: Any) -> dict[str, Manifest]:
+    def after_a_look(self) -> None:
+        """Wait until the provider has looked at everything once more."""
+        # The look under way may have begun before what is to be seen.
+        wanted = self.provider.looks + 2
+        until(lambda: self.provider.looks >= wanted, lambda: f"{self.provider.looks} looks")
+
+    def annotate(self, kind: Kind, namespace: str, name: str, annotations: dict[str, str]) -> None:
+        body = {"metadata": {"annotations": annotations}}
+        self.custom.patch_namespaced_custom_object(kind.group, kind.version, namespace, kind.plural, name, body)
+
+    def compose(
+        self, example: str, name: str, *, namespace: str = "shop", within: float = SOON, **spec: Any
+    ) -> dict[str, Manifest]:
         """Compose an actor until everything of it is ready; return the cloud objects by key, as they are then."""
         composite = actor(name, metadata={"namespace": namespace}, **spec)
         observed: dict[str, Manifest] = {}
@@ -126,7 +139,7 @@ class Mesh:
             }
             return all(answer.ready.values())
 
-        until(ready, lambda: self._told)
+        until(ready, lambda: self._told, within)
         return {key: each for key, each in observed.items() if (each["apiVersion"], each["kind"]) in CLOUD}
 
     def remove(self, objects: dict[str, Manifest]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from tests.cluster.clouds.aws_server import ACCOUNT, AwsServer, Keys
 from tests.cluster.clouds.crds import definitions
 from tests.cluster.clouds.fake_provider import FakeProvider
 from tests.cluster.clouds.google_kinds import services as google_services
+from tests.cluster.clouds.managed import EXTERNAL_NAME
 from tests.cluster.clouds.objects import Objects
 from tests.cluster.clouds.pubsub_emulator import EmulatorUnavailableError, PubsubEmulator
 from tests.cluster.clouds.web_identity import review_with
@@ -68,9 +68,8 @@ def mesh(emulator: PubsubEmulator | None) -> Iterator[Mesh]:
             sqs, iam = (aws.client(name, aws.provider) for name in ("sqs", "iam"))
             google = google_services(None if emulator is None else emulator.client())
             provider = FakeProvider(Objects(server.client()), {**aws_kinds.services(sqs, iam), **google}, interval=0.2)
-            found = Mesh(server, aws, provider)
             aws.authorise()
-            found.start()
+            found = Mesh(server, aws, provider)
             yield found
             found.stop()
     finally:
@@ -273,6 +272,45 @@ def test_deletion_leaves_what_the_actor_says(mesh: Mesh, policy: str, left: bool
     assert f"asya_shop_{name}" not in role_names(mesh)
 
 
+def receive_count(mesh: Mesh, queue: str) -> int:
+    found: int = json.loads(attributes(mesh, address(mesh, queue))["RedrivePolicy"])["maxReceiveCount"]
+    return found
+
+
+def test_a_new_delivery_limit_is_not_undone_by_the_queue(mesh: Mesh) -> None:
+    """Of two objects for one queue, each leaves alone what the other manages, and then all is quiet."""
+    mesh.compose("sqs", "limited")
+    objects = mesh.compose("sqs", "limited", queue={"deliveryLimit": 7})
+    until(lambda: receive_count(mesh, "asya_shop_limited") == 7, lambda: receive_count(mesh, "asya_shop_limited"))
+    before = mesh.provider.writes
+    mesh.after_a_look()
+    assert mesh.provider.writes == before
+    assert receive_count(mesh, "asya_shop_limited") == 7
+    found = mesh.find(objects["sqs-queue"]) or {}
+    assert "redrivePolicy" not in found["spec"]["forProvider"]
+
+
+def test_an_actor_finds_its_queues_again(mesh: Mesh) -> None:
+    objects = mesh.compose("sqs", "back")
+    own = address(mesh, "asya_shop_back")
+    mesh.aws.client("sqs", mesh.aws.administrator).send_message(QueueUrl=own, MessageBody="kept")
+    mesh.remove(objects)
+    mesh.compose("sqs", "back")
+    assert attributes(mesh, own)["ApproximateNumberOfMessages"] == "1"
+
+
+def test_with_other_settings_the_cloud_refuses_until_the_queue_is_named(mesh: Mesh) -> None:
+    mesh.remove(mesh.compose("sqs", "changed"))
+    with pytest.raises(AssertionError, match="QueueAlreadyExists"):
+        mesh.compose("sqs", "changed", within=3, resiliency={"actorTimeout": "20m"})
+    for part in ("queue", "dead-letter-queue"):
+        own = address(mesh, f"asya_shop_changed{'' if part == 'queue' else '_dlq'}")
+        mesh.annotate(kinds.SQS_QUEUE, "shop", f"changed-sqs-{part}", {EXTERNAL_NAME: own})
+    mesh.compose("sqs", "changed", resiliency={"actorTimeout": "20m"})
+    own = address(mesh, "asya_shop_changed")
+    until(lambda: attributes(mesh, own)["VisibilityTimeout"] == "1260", lambda: attributes(mesh, own))
+
+
 def test_an_object_without_a_config_says_so(mesh: Mesh) -> None:
     (good,) = (plain(each.values[0]) for each in COMPOSED if each.id == "sqs-sqs-queue")
     odd = {**good, "metadata": {**good["metadata"], "name": "odd"}}
@@ -292,7 +330,8 @@ def test_an_actor_on_pubsub_becomes_real(mesh: Mesh, emulator: PubsubEmulator | 
         pytest.skip("the Pub/Sub emulator is not installed")
     objects = mesh.compose("pubsub", "cut", queue={"deletionPolicy": "Delete"})
     with emulator.client() as api:
-        subscription = api.get("/v1/projects/example-project/subscriptions/asya_shop_cut").raise_for_status().json()
+        path = "/v1/projects/example-project/subscriptions/asya_shop_cut"
+        subscription = api.get(path).raise_for_status().json()
         assert subscription["topic"] == "projects/example-project/topics/asya_shop_cut"
         dead = subscription["deadLetterPolicy"]
         assert dead == {
@@ -300,28 +339,36 @@ def test_an_actor_on_pubsub_becomes_real(mesh: Mesh, emulator: PubsubEmulator | 
             "maxDeliveryAttempts": 50,
         }
         assert objects["pubsub-consumer"]["status"]["atProvider"]["subscription"] == "asya_shop_cut"
+
+        mesh.compose("pubsub", "cut", queue={"deletionPolicy": "Delete"}, resiliency={"actorTimeout": "7m"})
+        until(lambda: api.get(path).json()["ackDeadlineSeconds"] == 420, lambda: api.get(path).json())
+        before = mesh.provider.writes
+        mesh.after_a_look()
+        assert mesh.provider.writes == before
         mesh.remove(objects)
-        assert api.get("/v1/projects/example-project/subscriptions/asya_shop_cut").status_code == 404
+        assert api.get(path).status_code == 404
         assert api.get("/v1/projects/example-project/topics/asya_shop_cut_dlq").status_code == 404
 
 
 def test_the_command_carries_objects_out(mesh: Mesh, tmp_path: Path) -> None:
-    """A cloud of its own beside the fixture's; both see the same objects, so it is only asked to start and to end."""
-    command = [sys.executable, "-m", "tests.cluster.clouds", "run", "--no-pubsub", "--interval", "3600"]
+    """With a cloud of its own, while the fixture's provider rests."""
+    command = [sys.executable, "-m", "tests.cluster.clouds", "run", "--no-pubsub", "--interval", "0.2"]
+    mesh.stop()
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
             [*command, "--kubeconfig", str(mesh.server.kubeconfig)],
             stdout=subprocess.PIPE,
             stderr=log,
             cwd=Path(__file__).parents[3],
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
     try:
         assert process.stdout is not None
         where = json.loads(process.stdout.readline())
-        assert where["aws"].startswith("http://127.0.0.1:")
         assert where["pubsub"] is None
+        url = mesh.compose("sqs", "elsewhere")["sqs-queue"]["status"]["atProvider"]["url"]
+        assert url == f"{where['aws']}/{where['account']}/asya_shop_elsewhere"
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=20)
+        mesh.start()
     assert process.returncode == 0, (tmp_path / "log").read_text()
