@@ -278,6 +278,13 @@ _RULES: dict[str, list[Validation]] = {
             ".prefetch",
         )
     ],
+    "TopologySpread": [
+        Validation(
+            "!has(self.minDomains) || self.whenUnsatisfiable == 'DoNotSchedule'",
+            "counts only with whenUnsatisfiable: DoNotSchedule",
+            ".minDomains",
+        )
+    ],
     "Strategy": [
         Validation(
             "!has(self.rollingUpdate) || !has(self.type) || self.type != 'Recreate'",

@@ -125,6 +125,14 @@ def _mounts(document: Mapping[str, Any]) -> Broken:
             yield place, f"no volume is called {name!r}; volumes: {', '.join(sorted(volumes)) or 'none'}"
 
 
+@rule("minDomains of a spread constraint counts only with DoNotSchedule.")
+def _domains(document: Mapping[str, Any]) -> Broken:
+    for place, entry in entries(document, "spec", "topologySpreadConstraints"):
+        constraint = mapping(entry)
+        if "minDomains" in constraint and constraint.get("whenUnsatisfiable") == "ScheduleAnyway":
+            yield (*place, "minDomains"), "counts only with whenUnsatisfiable: DoNotSchedule"
+
+
 @rule("A disruption budget says either how many pods stay or how many go.")
 def _budget(document: Mapping[str, Any]) -> Broken:
     path = ("spec", "podDisruptionBudget")
