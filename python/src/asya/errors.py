@@ -89,13 +89,13 @@ class TooLargeError(TransportError):
 
 
 class NoDestinationError(TransportError):
-    """The destination queue does not exist."""
+    """The destination queue does not exist; `where` says in which part of the broker, if it has parts."""
 
     code = "transport.no-destination"
 
-    def __init__(self, *, actor: str, queue: str) -> None:
+    def __init__(self, *, actor: str, queue: str, where: str = "") -> None:
         self.actor, self.queue = actor, queue
-        super().__init__(f"actor {actor!r} has no queue ({queue})")
+        super().__init__(f"actor {actor!r} has no queue ({queue}{' in ' if where else ''}{where})")
 
 
 class RefusedError(TransportError):

@@ -8,26 +8,21 @@ from __future__ import annotations
 
 import hashlib
 
+from asya.policy import naming
 from asya_composer.errors import CompositionError
 from asya_composer.model import Context
 
 LABEL_LENGTH = 63
 IAM_ROLE_LENGTH = 64
-SQS_LENGTH = 80
 GCP_ACCOUNT_LENGTH = 30
 EXCHANGE_OWNER = "x-sink"
 _HASH = 16
 """Hexadecimal digits: accounts and roles are told apart by them, and a tenant may choose names by search."""
-_QUEUE_HASH = 8
-"""At SQS the namespace stands in front in full, as permissions go by it, so a hash tells apart its own actors only."""
 
 
-def shorten(text: str, limit: int, *, separator: str = "-", digits: int = _HASH) -> str:
+def shorten(text: str, limit: int) -> str:
     """Return `text` if it fits, else its beginning with a hash of all of it; never longer than `limit`."""
-    if len(text) <= limit:
-        return text
-    digest = hashlib.sha256(text.encode()).hexdigest()[:digits]
-    return text[: limit - digits - len(separator)].rstrip("-_.") + separator + digest
+    return naming.shorten(text, limit, separator="-", digits=_HASH)
 
 
 def workload(context: Context) -> str:
@@ -97,14 +92,12 @@ def iam_role(context: Context) -> str:
 
 def sqs_queue(context: Context, actor: str | None = None) -> str:
     """Name of a queue at SQS: at most 80 characters."""
-    return shorten(queue(context, actor), SQS_LENGTH, separator=_separator(context), digits=_QUEUE_HASH)
+    return naming.sqs_queue(queue(context, actor), separator=_separator(context))
 
 
 def sqs_dead_letters(context: Context) -> str:
     """Name of the dead-letter queue at SQS: at most 80 characters, and its end tells what it is in any case."""
-    separator = _separator(context)
-    end = f"{separator}dlq"
-    return shorten(queue(context), SQS_LENGTH - len(end), separator=separator, digits=_QUEUE_HASH) + end
+    return naming.sqs_dead_letters(queue(context), separator=_separator(context))
 
 
 def sqs_namespace(context: Context) -> str:

@@ -94,6 +94,8 @@ class Limits:
     delays: bool = True
     atomic: bool = False
     """True when `complete` publishes and settles in one transaction."""
+    hold_seconds: float | None = None
+    """Longest time that a delivery can be held, however often its lease is extended; None: as long as one likes."""
 
 
 @dataclass(slots=True)

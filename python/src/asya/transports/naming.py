@@ -31,7 +31,11 @@ class QueueNames:
 
     def dead_letters(self, actor: str) -> str:
         """Name of an actor's dead-letter queue."""
-        return self.queue(actor) + self._separator + "dlq"
+        return self.queue(actor) + self.separator + "dlq"
+
+    def delayed(self, actor: str) -> str:
+        """Name of what holds an actor's delayed messages, where the broker has no delays; the dot keeps it apart."""
+        return self.queue(actor) + ".delay"
 
     @property
     def exchange(self) -> str:
@@ -48,8 +52,9 @@ class QueueNames:
                     raise TransportError(f"actors {other!r} and {actor!r} would share the queue {name!r}; rename one")
 
     @property
-    def _separator(self) -> str:
+    def separator(self) -> str:
+        """What stands between the parts of a name."""
         return "_" if self.style == "underscore" else "-"
 
     def _join(self, *parts: str) -> str:
-        return self._separator.join(("asya", *parts))
+        return self.separator.join(("asya", *parts))

@@ -39,5 +39,19 @@ def open_transport(settings: TransportSettings) -> Transport:
             from asya.transports.rabbitmq import RabbitmqTransport  # noqa: PLC0415  only what is asked for is loaded
 
             return RabbitmqTransport(names, settings.rabbitmq)
+        case "pubsub":
+            from asya.transports.pubsub import PubsubTransport  # noqa: PLC0415  only what is asked for is loaded
+
+            return PubsubTransport(names, settings.pubsub)
+        case "sqs":
+            from asya.transports.sqs import SqsTransport  # noqa: PLC0415  only what is asked for is loaded
+
+            if settings.sqs.region is None:
+                raise SettingsError(
+                    ["ASYA_AWS_REGION is not set; expected an AWS region, because ASYA_TRANSPORT is sqs"]
+                )
+            return SqsTransport(names, settings.sqs)
         case other:
-            raise SettingsError([f"ASYA_TRANSPORT is {other!r}; expected {' or '.join(TRANSPORTS)}"])
+            raise SettingsError(
+                [f"ASYA_TRANSPORT is {other!r}; expected {', '.join(TRANSPORTS[:-1])} or {TRANSPORTS[-1]}"]
+            )

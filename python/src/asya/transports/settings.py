@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from asya.policy import parse_duration
 from asya.settings import choice, comma_list, flag, nested, setting, whole_number
 
-TRANSPORTS = ("rabbitmq", "sqlite")
+TRANSPORTS = ("rabbitmq", "sqs", "pubsub", "sqlite")
 DURATION = "a duration such as 500ms, 30s or 5m"
+
+
+def _matching(pattern: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if re.fullmatch(pattern, text) is None:
+            raise ValueError(text)
+        return text
+
+    return parse
+
+
+def _seconds(least: float, most: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        seconds = parse_duration(text)
+        if not least <= seconds <= most:
+            raise ValueError(text)
+        return seconds
+
+    return parse
+
+
+_region = _matching("[a-z]{2,}(-[a-z0-9]+)+-[0-9]+")
+_account = _matching("[0-9]{12}")
+_http_url = _matching("https?://[^/@]+/?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +174,148 @@ class RabbitmqSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PubsubSettings:
+    """Google Pub/Sub. Credentials are the default ones: Workload Identity, or GOOGLE_APPLICATION_CREDENTIALS."""
+
+    project: str | None = setting(
+        "ASYA_PUBSUB_PROJECT_ID",
+        expected="a project's id",
+        default=None,
+        doc="Project of the topics and subscriptions. Required when ASYA_TRANSPORT is pubsub.",
+    )
+    endpoint: str | None = setting(
+        "ASYA_PUBSUB_ENDPOINT",
+        expected="host:port or https://host",
+        default=None,
+        doc="Another endpoint than Google's: an emulator (host:port, without TLS and credentials), or https:// and a "
+        "regional one.",
+    )
+    lease_seconds: float = setting(
+        "ASYA_PUBSUB_LEASE",
+        parse=_seconds(1.0, 600.0),
+        expected="a duration from 1s to 10m",
+        default=60.0,
+        doc="How long a delivery may be held without a sign of life before it is handed out again, in whole "
+        "seconds. The sidecar extends it while a handler works, however long.",
+    )
+    receive: str | None = setting(
+        "ASYA_PUBSUB_RECEIVE",
+        parse=choice("stream", "pull"),
+        expected="stream or pull",
+        default=None,
+        doc="How messages come. `stream`: sent by the broker, within the credit. `pull`: asked for, exactly as many as "
+        "there is credit for. When absent, stream; pull with an emulator, which sends whatever it has.",
+    )
+    ordering_key: str | None = setting(
+        "ASYA_PUBSUB_ORDERING_KEY",
+        expected="a text",
+        default=None,
+        doc="Ordering key of all messages that this process publishes. Subscriptions with message ordering then hand "
+        "them out in order.",
+    )
+    message_bytes: int = setting(
+        "ASYA_PUBSUB_MAX_MESSAGE_BYTES",
+        parse=whole_number(1024, 9_990_000),
+        expected="a whole number of bytes from 1024 to 9990000",
+        default=9_990_000,
+        doc="Largest message that is published, in bytes; Pub/Sub takes 10 MB, all around it included.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SqsSettings:
+    """Region, account and queues of Amazon SQS. Credentials come from the AWS library's default chain."""
+
+    region: str | None = setting(
+        "ASYA_AWS_REGION",
+        parse=_region,
+        expected="an AWS region such as eu-west-1",
+        default=None,
+        doc="Region of the queues. Required when ASYA_TRANSPORT is sqs.",
+    )
+    account_id: str | None = setting(
+        "ASYA_SQS_ACCOUNT_ID",
+        parse=_account,
+        expected="an account id of 12 digits",
+        default=None,
+        doc="Account of the queues. When absent, SQS is asked once for the address of each queue.",
+    )
+    endpoint: str | None = setting(
+        "ASYA_SQS_ENDPOINT",
+        parse=_http_url,
+        expected="an http:// or https:// URL",
+        default=None,
+        doc="Address of the API, for VPC endpoints and servers other than AWS's; the region's own when absent.",
+    )
+    lease_seconds: float = setting(
+        "ASYA_SQS_LEASE",
+        parse=_seconds(2.0, 43_200.0),
+        expected="a duration from 2s to 12h",
+        default=60.0,
+        doc="How long a delivery may be held without a sign of life before it is handed out again; it is extended for "
+        "as long as the call takes, up to SQS's 12 hours.",
+    )
+    wait_seconds: float = setting(
+        "ASYA_SQS_WAIT",
+        parse=_seconds(1.0, 20.0),
+        expected="a duration from 1s to 20s",
+        default=20.0,
+        doc="How long SQS keeps a question for messages open when there are none. Shorter: more requests while idle; a "
+        "process that stops waits for the answer.",
+    )
+    message_bytes: int = setting(
+        "ASYA_SQS_MAX_MESSAGE_BYTES",
+        parse=whole_number(1024, 1024 * 1024),
+        expected="a whole number of bytes from 1024 to 1048576",
+        default=1024 * 1024,
+        doc="Largest message that SQS takes, in bytes, and so does a batch; 262144 where AWS has not raised it yet or "
+        "the queues say so.",
+    )
+    max_attempts: int = setting(
+        "ASYA_SQS_MAX_ATTEMPTS",
+        parse=whole_number(1, 20),
+        expected="a whole number from 1 to 20",
+        default=4,
+        doc="How often a request is made that is throttled or gets no answer, with growing pauses, before that is "
+        "reported as an error and tried again by the caller.",
+    )
+    fifo: bool = setting(
+        "ASYA_SQS_FIFO",
+        parse=flag,
+        expected="true or false",
+        default=False,
+        doc="Use FIFO queues, for all actors of the namespace: messages of one group (header `x-asya-group`) in order, "
+        "and no second copy within 5 minutes.",
+    )
+    claim_bucket: str | None = setting(
+        "ASYA_SQS_CLAIM_CHECK_BUCKET",
+        expected="a bucket name",
+        default=None,
+        doc="S3 bucket for messages that are too large for SQS; when absent they are refused.",
+    )
+    claim_prefix: str = setting(
+        "ASYA_SQS_CLAIM_CHECK_PREFIX",
+        expected="the beginning of object names",
+        default="asya/",
+        doc="What the names of those objects begin with; namespace, actor and a random part follow.",
+    )
+    claim_bytes: int = setting(
+        "ASYA_SQS_CLAIM_CHECK_MAX_BYTES",
+        parse=whole_number(1024, 512 * 1024 * 1024),
+        expected="a whole number of bytes from 1024 to 536870912",
+        default=64 * 1024 * 1024,
+        doc="Largest message that is published through the bucket, in bytes.",
+    )
+    claim_endpoint: str | None = setting(
+        "ASYA_SQS_CLAIM_CHECK_ENDPOINT",
+        parse=_http_url,
+        expected="an http:// or https:// URL",
+        default=None,
+        doc="Address of S3, for servers other than AWS's; the region's own when absent.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class TransportSettings:
     """Which transport, in which namespace."""
 
@@ -170,3 +338,5 @@ class TransportSettings:
     )
     sqlite: SqliteSettings = nested(SqliteSettings)
     rabbitmq: RabbitmqSettings = nested(RabbitmqSettings)
+    sqs: SqsSettings = nested(SqsSettings)
+    pubsub: PubsubSettings = nested(PubsubSettings)

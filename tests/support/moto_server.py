@@ -1,0 +1,133 @@
+"""SQS and S3 for tests: moto's server, a process of its own on a free loopback port.
+
+`MotoServer` is a context manager; `stop` and `start` on the same port make outages, which lose what was in it.
+`authorise` switches moto's IAM checks on; until then everybody may do everything.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import botocore.session
+from botocore.config import Config
+from tests.support.rabbitmq import _die_with_parent, free_port
+
+READY_SECONDS = 60.0
+REGION, ACCOUNT = "eu-west-1", "123456789012"
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+    "AWS_SECRET_ACCESS_KEY": "example",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+"""Credentials that moto takes while it authorises nobody."""
+
+
+class MotoServer:
+    """One server. `bucket` is there for claim checks."""
+
+    region, account = REGION, ACCOUNT
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.bucket = f"claims-{secrets.token_hex(4)}"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log = tempfile.NamedTemporaryFile(prefix="asya-moto-", suffix=".log")  # noqa: SIM115  as long as this
+
+    @property
+    def url(self) -> str:
+        """Address of every API."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        self._log.close()
+
+    def start(self) -> None:
+        """Start the server, and wait until it answers."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)],
+            env={**os.environ, **ENVIRONMENT},
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509  one system call, no locks
+        )
+        deadline = time.monotonic() + READY_SECONDS
+        while True:
+            try:
+                urllib.request.urlopen(f"{self.url}/moto-api/", timeout=5).close()
+                break
+            except OSError:
+                assert self._process.poll() is None, self.log()
+                assert time.monotonic() < deadline, f"no answer in {READY_SECONDS:g} s\n{self.log()}"
+                time.sleep(0.05)
+        self.client("s3").create_bucket(
+            Bucket=self.bucket, CreateBucketConfiguration={"LocationConstraint": self.region}
+        )
+
+    def stop(self) -> None:
+        """End the server; what was in it is gone."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait(10)
+
+    def pause(self) -> None:
+        """Let it accept connections and answer nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Go on where it was paused."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def client(self, service: str, **credentials: str) -> Any:
+        """Return a client of its own for looking from outside."""
+        session = botocore.session.get_session()
+        given = credentials or {
+            "aws_access_key_id": ENVIRONMENT["AWS_ACCESS_KEY_ID"],
+            "aws_secret_access_key": ENVIRONMENT["AWS_SECRET_ACCESS_KEY"],
+        }
+        style = Config(s3={"addressing_style": "path"})
+        return session.create_client(service, region_name=self.region, endpoint_url=self.url, config=style, **given)
+
+    def user(self, name: str, *statements: dict[str, Any]) -> dict[str, str]:
+        """Make a user with one policy; returns its keys, as environment variables."""
+        iam = self.client("iam")
+        iam.create_user(UserName=name)
+        document = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+        iam.put_user_policy(UserName=name, PolicyName="own", PolicyDocument=document)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+
+    def authorise(self, *, on: bool) -> None:
+        """Check permissions from now on, or no more."""
+        number = b"0" if on else b"inf"
+        request = urllib.request.Request(f"{self.url}/moto-api/reset-auth", data=number, method="POST")
+        urllib.request.urlopen(request, timeout=10).close()
+
+    def log(self) -> str:
+        """What the server printed, for a failure message."""
+        return Path(self._log.name).read_text(errors="replace")[-4000:]
