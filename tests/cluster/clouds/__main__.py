@@ -49,7 +49,7 @@ def _run(given: argparse.Namespace) -> None:
         aws.authorise()
         sqs, iam = (aws.client(name, aws.provider) for name in ("sqs", "iam"))
         services = {**aws_kinds.services(sqs, iam), **google_kinds.services(google)}
-        provider = FakeProvider(Objects(client), services, interval=given.interval)
+        provider = FakeProvider(Objects(client), services, interval=given.interval, poll=given.poll)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: provider.stop())
         where = {
@@ -74,7 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--aws-port", type=int, default=0, help="0 takes a free one")
     run.add_argument("--pubsub-port", type=int, default=0, help="0 takes a free one")
     run.add_argument("--no-pubsub", action="store_true", help="for machines without the emulator")
-    run.add_argument("--interval", type=float, default=2.0, help="seconds between two looks at everything")
+    run.add_argument("--interval", type=float, default=1.0, help="seconds between two lists of the objects")
+    run.add_argument("--poll", type=float, default=10.0, help="seconds between two comparisons with the clouds")
     return parser
 
 

@@ -2,13 +2,15 @@
 
 It keeps their contract with the cluster: conditions `Synced` and `Ready`, `status.atProvider`, the external name in its
 annotation, a finalizer, references written back into `spec`, late initialisation, management policies, drift put right.
-Instead of watching, it looks at everything once in an interval; that is the only short cut.
+Instead of watching, it lists everything once in an interval, and takes on what has changed or is not done; what is
+done it compares with the cloud every `poll` seconds.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -39,20 +41,26 @@ class NotYetError(Exception):
 class FakeProvider:
     """Carries out the objects of the kinds in `services`."""
 
-    def __init__(self, objects: Objects, services: Mapping[Kind, Service], *, interval: float = 1.0) -> None:
-        self._objects, self._services, self._interval = objects, dict(services), interval
+    def __init__(
+        self, objects: Objects, services: Mapping[Kind, Service], *, interval: float = 1.0, poll: float = 10.0
+    ) -> None:
+        self._objects, self._services, self._interval, self._poll = objects, dict(services), interval, poll
         self._stopping = threading.Event()
-        self.looks = 0
-        """How often everything was looked at."""
+        self._done: dict[tuple[Kind, str, str], str] = {}
+        self.polls = 0
+        """How often everything was compared with the clouds."""
         self.writes = 0
         """How often something was created, changed or deleted at a cloud."""
 
     def run(self) -> None:
         """Look at everything again and again until `stop`; an API server that is away is waited for."""
         self._stopping.clear()
+        due = 0.0
         while not self._stopping.wait(self._interval):
+            if poll := time.monotonic() >= due:
+                due = time.monotonic() + self._poll
             try:
-                self.look()
+                self.look(poll=poll)
             except (ApiException, OSError) as error:
                 _log.warning("the API server: %r", error)
 
@@ -60,30 +68,36 @@ class FakeProvider:
         """Let `run` end; may be called from a signal handler or another thread."""
         self._stopping.set()
 
-    def look(self) -> None:
-        """Take every object one step on."""
+    def look(self, *, poll: bool = True) -> None:
+        """Take every object one step on; without `poll`, those only that are not done."""
+        before, self._done = self._done, {}
         for kind, service in self._services.items():
             for managed in self._objects.all(kind):
                 if self._stopping.is_set():
                     return
-                try:
-                    self._step(managed, service)
-                except ApiException as error:
-                    # Changed or deleted meanwhile: the next look sees how it is now.
-                    if error.status not in {_CONFLICT, _GONE}:
-                        raise
-        self.looks += 1
+                key = kind, managed.namespace, managed.name
+                if not poll and before.get(key) == managed.version:
+                    self._done[key] = managed.version
+                elif done := self._step(managed, service):
+                    self._done[key] = done.version
+        self.polls += poll
 
-    def _step(self, managed: Managed, service: Service) -> None:
+    def _step(self, managed: Managed, service: Service) -> Managed | None:
+        """Return the object when nothing is left to do, as it is then."""
         if not managed.policies:
-            return
+            return managed
         try:
             if managed.is_deleted:
                 self._finish(managed, service)
-            else:
-                self._reconcile(managed, service)
+                return None
+            return self._reconcile(managed, service)
         except (CloudError, NotYetError) as error:
             self._tell(managed, synced=str(error))
+        except ApiException as error:
+            # Changed or deleted meanwhile: the next look sees how it is now.
+            if error.status not in {_CONFLICT, _GONE}:
+                raise
+        return None
 
     def _finish(self, managed: Managed, service: Service) -> None:
         if FINALIZER not in managed.finalizers:
@@ -96,7 +110,7 @@ class FakeProvider:
                 return
         self._objects.set_finalizers(managed, [each for each in managed.finalizers if each != FINALIZER])
 
-    def _reconcile(self, managed: Managed, service: Service) -> None:
+    def _reconcile(self, managed: Managed, service: Service) -> Managed | None:
         if managed.policies not in POLICIES:
             raise NotYetError(f"management policies {sorted(managed.policies)} are not supported together")
         if not self._objects.has_config(managed):
@@ -110,8 +124,8 @@ class FakeProvider:
         found = service.external.observe(managed)
         if found is None:
             self._create(managed, service)
-        else:
-            self._keep(managed, service, found)
+            return None
+        return self._keep(managed, service, found)
 
     def _create(self, managed: Managed, service: Service) -> None:
         if not managed.may("Create"):
@@ -126,7 +140,7 @@ class FakeProvider:
         if found is not None:
             self._keep(managed, service, found)
 
-    def _keep(self, managed: Managed, service: Service, found: Observation) -> None:
+    def _keep(self, managed: Managed, service: Service, found: Observation) -> Managed | None:
         late = {name: value for name, value in found.late.items() if name not in managed.wanted}
         if late and managed.may("LateInitialize"):
             managed = self._objects.patch(managed, {"spec": {"forProvider": late}})
@@ -135,6 +149,8 @@ class FakeProvider:
             _log.info("update %s %s/%s", managed.kind.kind, managed.namespace, managed.name)
             service.external.update(managed)
             self.writes += 1
+            return None
+        return managed
 
     def _name(self, managed: Managed, external: str) -> Managed:
         return self._objects.patch(managed, {"metadata": {"annotations": {EXTERNAL_NAME: external}}})

@@ -52,6 +52,11 @@ class Managed:
         return str(self.manifest["metadata"]["namespace"])
 
     @property
+    def version(self) -> str:
+        """Another one after each change of the object."""
+        return str(self.manifest["metadata"]["resourceVersion"])
+
+    @property
     def wanted(self) -> Manifest:
         """`spec.forProvider`."""
         found: Manifest = self.manifest["spec"]["forProvider"]

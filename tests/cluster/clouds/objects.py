@@ -62,8 +62,7 @@ class Objects:
 
     def set_finalizers(self, managed: Managed, finalizers: Sequence[str]) -> Managed:
         """Replace the finalizers; refused when somebody else has changed the object meanwhile."""
-        version = managed.manifest["metadata"]["resourceVersion"]
-        return self.patch(managed, {"metadata": {"finalizers": list(finalizers), "resourceVersion": version}})
+        return self.patch(managed, {"metadata": {"finalizers": list(finalizers), "resourceVersion": managed.version}})
 
     def set_status(self, managed: Managed, status: Manifest) -> Managed:
         """Write the status, if it is another."""

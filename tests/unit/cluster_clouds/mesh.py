@@ -21,7 +21,7 @@ from asya_composer.kinds import COMPOSED, Kind
 
 CLOUD = {(each.api_version, each.kind): each for each in COMPOSED if each.provider is not None}
 ISSUER = "kubernetes.default.svc"
-SOON = 20.0
+SOON = 40.0
 _CROSSPLANE = "apiextensions.crossplane.io/composed/0123456789abcdef"
 
 
@@ -34,9 +34,9 @@ def settings(example: str) -> Manifest:
     return found
 
 
-def until(holds: Callable[[], bool], what: Callable[[], object], within: float = SOON) -> None:
+def until(holds: Callable[[], bool], what: Callable[[], object]) -> None:
     """Wait for something that the provider does."""
-    deadline = time.monotonic() + within
+    deadline = time.monotonic() + SOON
     while not holds():
         assert time.monotonic() < deadline, what()
         time.sleep(0.05)
@@ -108,20 +108,23 @@ class Mesh:
             kind.group, kind.version, metadata["namespace"], kind.plural, metadata["name"]
         )
 
-    def after_a_look(self) -> None:
-        """Wait until the provider has looked at everything once more."""
-        # The look under way may have begun before what is to be seen.
-        wanted = self.provider.looks + 2
-        until(lambda: self.provider.looks >= wanted, lambda: f"{self.provider.looks} looks")
+    def after_a_poll(self) -> None:
+        """Wait until the provider has compared everything with the clouds once more."""
+        # The one under way may have begun before what is to be seen.
+        wanted = self.provider.polls + 2
+        until(lambda: self.provider.polls >= wanted, lambda: f"{self.provider.polls} polls")
 
     def annotate(self, kind: Kind, namespace: str, name: str, annotations: dict[str, str]) -> None:
         body = {"metadata": {"annotations": annotations}}
         self.custom.patch_namespaced_custom_object(kind.group, kind.version, namespace, kind.plural, name, body)
 
     def compose(
-        self, example: str, name: str, *, namespace: str = "shop", within: float = SOON, **spec: Any
+        self, example: str, name: str, *, namespace: str = "shop", told: str | None = None, **spec: Any
     ) -> dict[str, Manifest]:
-        """Compose an actor until everything of it is ready; return the cloud objects by key, as they are then."""
+        """Compose an actor until everything of it is ready; return the cloud objects by key, as they are then.
+
+        With `told`, until a condition says that instead.
+        """
         composite = actor(name, metadata={"namespace": namespace}, **spec)
         observed: dict[str, Manifest] = {}
 
@@ -137,9 +140,9 @@ class Mesh:
                 **{key: value[2] for key, value in answer.conditions.items() if value[0] == "False"},
                 **{key: observed[key].get("status", {}) for key, done in answer.ready.items() if not done},
             }
-            return all(answer.ready.values())
+            return all(answer.ready.values()) if told is None else told in str(self._told)
 
-        until(ready, lambda: self._told, within)
+        until(ready, lambda: self._told)
         return {key: each for key, each in observed.items() if (each["apiVersion"], each["kind"]) in CLOUD}
 
     def remove(self, objects: dict[str, Manifest]) -> None:
