@@ -10,7 +10,7 @@ from pydantic import BaseModel, StringConstraints
 from pydantic.fields import FieldInfo
 
 from asya.api import fields as kinds
-from asya.api.kubernetes_parts import Part
+from asya.api.passed_on import Part
 
 Manifest = dict[str, Any]
 Path = tuple[str, ...]

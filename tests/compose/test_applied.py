@@ -11,7 +11,7 @@ from tests.compose.calls import Manifest, actor, call, settled
 from tests.support.apiserver import ApiServer, ServerUnavailableError
 from tests.support.manifests import FOLDER
 
-pytestmark = [pytest.mark.apiserver, pytest.mark.xdist_group("applied")]
+pytestmark = [pytest.mark.apiserver, pytest.mark.xdist_group("apiserver")]
 
 COMPOSED = (
     "passed-on", "containers-of-their-own", "environment", "gpu", "guards", "placement", "ports-and-probes", "security",

@@ -25,8 +25,8 @@ from asya.api.fields import (
     Text,
 )
 from asya.api.guards import DisruptionBudget, NetworkPolicySpec, PodMonitorSpec
-from asya.api.kubernetes_parts import Affinity, PodSecurityContext, SecurityContext
 from asya.api.parts import QueueSpec, RuntimeSpec, SidecarSpec, StateProxy, TracingSpec
+from asya.api.passed_on import Affinity, PodSecurityContext, SecurityContext
 from asya.api.paths import path_text
 from asya.api.pod import (
     ContainerPort,

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from asya.api.fields import MAX_LIST, Interval, LabelKey, LabelValue, Model, Text
-from asya.api.kubernetes_parts import NetworkPolicyEgressRule
+from asya.api.passed_on import NetworkPolicyEgressRule
 
 IntOrPercent = int | Text
 

@@ -7,29 +7,12 @@ published OpenAPI document of Kubernetes by `tools/kubernetes_parts.py`. The val
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
-from typing import Annotated, Any, ClassVar, Self
+from typing import Any
 
-from pydantic import (
-    ConfigDict,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    ModelWrapValidatorHandler,
-    ValidationError,
-    model_validator,
-)
-from pydantic_core import (
-    CoreSchema,
-    InitErrorDetails,
-    PydanticCustomError,
-    SchemaValidator,
-    core_schema,
-    from_json,
-)
-
-from asya.api.fields import Model
+from pydantic_core import CoreSchema, SchemaValidator, core_schema, from_json
 
 Schema = dict[str, Any]
 
@@ -37,9 +20,22 @@ REFERENCE = "#/$defs/"
 MARK = "x-kubernetes-part"
 """Key under which a field's schema names its definition where it does not refer to it."""
 _CORE = "io.k8s.api.core.v1."
-_META = "io.k8s.apimachinery.pkg.apis.meta.v1."
-_NETWORKING = "io.k8s.api.networking.v1."
-_NO_SCALAR = "int_or_string"
+AFFINITY = f"{_CORE}Affinity"
+CONTAINER = f"{_CORE}Container"
+EGRESS_RULE = "io.k8s.api.networking.v1.NetworkPolicyEgressRule"
+LABEL_SELECTOR = "io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector"
+POD_SECURITY_CONTEXT = f"{_CORE}PodSecurityContext"
+PROBE = f"{_CORE}Probe"
+SECURITY_CONTEXT = f"{_CORE}SecurityContext"
+VARIABLE_SOURCE = f"{_CORE}EnvVarSource"
+VOLUME = f"{_CORE}Volume"
+ROOTS = (
+    AFFINITY, CONTAINER, EGRESS_RULE, LABEL_SELECTOR, POD_SECURITY_CONTEXT, PROBE, SECURITY_CONTEXT, VARIABLE_SOURCE,
+    VOLUME,
+)  # fmt: skip
+"""Definitions that fields of an actor have, in whole."""
+NO_SCALAR = "int_or_string"
+"""Type of the error of a value that is neither number nor text."""
 _INT64 = 2**63 - 1
 
 
@@ -101,7 +97,7 @@ def _core(schema: Schema) -> CoreSchema:
         text = core_schema.str_schema(strict=True, pattern=schema.get("pattern"))
         return core_schema.union_schema(
             [number, text],
-            custom_error_type=_NO_SCALAR,
+            custom_error_type=NO_SCALAR,
             custom_error_message="expected a whole number or text",
         )
     match schema["type"]:
@@ -126,92 +122,3 @@ def _core(schema: Schema) -> CoreSchema:
             return core_schema.dict_schema(core_schema.str_schema(), values, strict=True)
         case kind:
             raise TypeError(f"no definition of Kubernetes that is passed on has a field of type {kind!r}")
-
-
-class Part:
-    """Marks a mapping in a model as a definition of the Kubernetes API."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Check the value besides, and keep it as it was written."""
-        return core_schema.no_info_after_validator_function(self._checked, handler(source))
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> Schema:
-        """Name the definition."""
-        return handler(schema) | {MARK: self.name}
-
-    def _checked(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
-        check(self.name, value)
-        return value
-
-
-class NamedPart(Model):
-    """A definition of the Kubernetes API of which some fields are narrower here; all others are passed on."""
-
-    model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Any]
-    part: ClassVar[str]
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> Schema:
-        """Name the definition."""
-        own = handler(schema)
-        handler.resolve_ref_schema(own)[MARK] = cls.part
-        return own
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _passed_on(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401  any JSON value
-        """Tell what is wrong with our fields and with the others at once."""
-        problems: list[InitErrorDetails] = []
-        model: Self | None = None
-        try:
-            model = handler(data)
-        except ValidationError as error:
-            problems += _details(error)
-        if isinstance(data, Mapping):
-            try:
-                check(cls.part, data)
-            except ValidationError as error:
-                problems += [each for each in _details(error) if each["loc"][0] not in cls.model_fields]
-        if model is None or problems:
-            raise ValidationError.from_exception_data(cls.__name__, problems)
-        return model
-
-
-def _details(error: ValidationError) -> list[InitErrorDetails]:
-    return [
-        {
-            "type": PydanticCustomError(_NO_SCALAR, "expected a whole number or text")
-            if each["type"] == _NO_SCALAR
-            else each["type"],
-            "loc": each["loc"],
-            "input": each["input"],
-            "ctx": each.get("ctx", {}),
-        }
-        for each in error.errors(include_url=False)
-    ]
-
-
-VOLUME, CONTAINER = f"{_CORE}Volume", f"{_CORE}Container"
-Affinity = Annotated[dict[str, Any], Part(f"{_CORE}Affinity")]
-EnvVarSource = Annotated[dict[str, Any], Part(f"{_CORE}EnvVarSource")]
-LabelSelector = Annotated[dict[str, Any], Part(f"{_META}LabelSelector")]
-NetworkPolicyEgressRule = Annotated[dict[str, Any], Part(f"{_NETWORKING}NetworkPolicyEgressRule")]
-PodSecurityContext = Annotated[dict[str, Any], Part(f"{_CORE}PodSecurityContext")]
-Probe = Annotated[dict[str, Any], Part(f"{_CORE}Probe")]
-SecurityContext = Annotated[dict[str, Any], Part(f"{_CORE}SecurityContext")]
-ROOTS = (
-    VOLUME,
-    CONTAINER,
-    f"{_CORE}Affinity",
-    f"{_CORE}EnvVarSource",
-    f"{_META}LabelSelector",
-    f"{_NETWORKING}NetworkPolicyEgressRule",
-    f"{_CORE}PodSecurityContext",
-    f"{_CORE}Probe",
-    f"{_CORE}SecurityContext",
-)
-"""Definitions that fields of an actor have, in whole."""

@@ -19,7 +19,8 @@ from asya.api.fields import (
     Subdomain,
     Text,
 )
-from asya.api.kubernetes_parts import CONTAINER, VOLUME, EnvVarSource, LabelSelector, NamedPart, Probe
+from asya.api.kubernetes_parts import CONTAINER, VOLUME
+from asya.api.passed_on import EnvVarSource, LabelSelector, NamedPart, Probe
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 
