@@ -5,7 +5,6 @@ A process of its own, as nothing else is loaded where the function runs.
 
 from __future__ import annotations
 
-import gc
 import json
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import Any
 from crossplane.function.proto.v1 import run_function_pb2 as fnv1
 
 from asya_composer.function import run
+from asya_composer.main import prepare
 from benchmarks.composer_requests import FEW, MANY, neighbourhood, of_actor, percentiles, there
 
 WARM_UP = 20
@@ -75,8 +75,7 @@ def main(times: int, actors: int) -> None:
     """Measure, print ``{"few": {"p50", "p99"}, "many": {…}, "thousand": s}``."""
     few, many = neighbourhood(FEW), neighbourhood(MANY)
     requests = settled(0, few), settled(0, many)
-    gc.collect()
-    gc.freeze()  # as the function itself does
+    prepare()
     found = {"few": one(requests[0], times), "many": one(requests[1], times)}
     print(json.dumps({**found, "thousand": all_of_them(actors, many) * MANY / actors}))
 

@@ -17,6 +17,7 @@ from asya_composer.model import Condition, Context, Manifest, Resource, Seen
 from asya_composer.moving import Needed, Old, leaving, still_needed
 from asya_composer.neighbours import (
     Neighbour,
+    Neighbourhood,
     crew_ready,
     namespaces_on,
     refuse_double,
@@ -49,7 +50,7 @@ class Found:
     """
 
     flavors: Mapping[str, Seen] | None = None
-    neighbours: Sequence[Neighbour] | None = None
+    neighbours: Neighbourhood | None = None
     crew: Sequence[Neighbour] | None = None
     everywhere: Sequence[Neighbour] | None = None
     rivals: Sequence[Neighbour] = ()
@@ -80,8 +81,8 @@ def compose(
     if isinstance(resolved, Condition):
         return _unchanged(composite, observed, resolved)
     if found.neighbours is not None:
-        refuse_double(claim, found.neighbours)
-        refuse_shared_workload(claim, resolved, found.neighbours)
+        refuse_double(claim, found.neighbours.known)
+        refuse_shared_workload(claim, resolved, found.neighbours.known)
     created = (composite.get("metadata") or {}).get("creationTimestamp") or ""
     refuse_shared_queue(claim, created, found.rivals)
     name = wanted_transport(claim, settings)
@@ -95,7 +96,7 @@ def compose(
         labels=_labels(claim),
         settings=settings,
         observed=actor_set.own_keys(observed, name),
-        neighbours=sorted({each.actor for each in found.neighbours or ()}),
+        neighbours=() if found.neighbours is None else found.neighbours.actors,
         served=namespaces_on("rabbitmq", found.everywhere or (), settings.default_transport),
         exchanges=found.exchanges,
         scalers=scalers(observed, leaving(observed, name)),
@@ -174,7 +175,9 @@ def _about_others(context: Context, found: Found) -> list[Condition]:
     told = []
     if found.neighbours is not None:
         told.append(transport_mixed(found.neighbours, context.settings.default_transport))
-    crew = found.neighbours if context.settings.crew_namespace is None else found.crew
+    crew = found.crew
+    if context.settings.crew_namespace is None and found.neighbours is not None:
+        crew = found.neighbours.known
     if crew is not None and context.labels.get(CREW_LABEL) != "true":
         told.append(crew_ready(crew, context.settings.crew_namespace or context.namespace))
     return told

@@ -6,8 +6,10 @@ are the actor's then.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from asya.api import AsyncActor
@@ -72,7 +74,13 @@ def actor(claim: Claim, spec: Mapping[str, Any]) -> AsyncActor:
     Raises:
         CompositionError: It is not one; the first field is named, and what is wrong with all.
     """
-    found, problems = check(claim.manifest(spec))
+    # Crossplane calls again with what was asked for, so each comes twice, and to read it is a good part of an answer.
+    return _actor(json.dumps(claim.manifest(spec)))
+
+
+@lru_cache(maxsize=64)
+def _actor(manifest: str) -> AsyncActor:
+    found, problems = check(json.loads(manifest))
     if found is None or problems:
         first, *others = problems
         more = "".join(f"; {path_text(other.path)}: {other.message}" for other in others)

@@ -22,7 +22,7 @@ from asya_composer.conditions import REFUSED
 from asya_composer.errors import CompositionError
 from asya_composer.model import Condition, Manifest, Observed, Resource, Seen
 from asya_composer.moving import Old
-from asya_composer.neighbours import Neighbour, workload_of
+from asya_composer.neighbours import Neighbour, Neighbourhood, workload_of
 from asya_composer.requirements import (
     ACTORS,
     BOUND,
@@ -124,14 +124,14 @@ def _found(request: fnv1.RunFunctionRequest, claim: Claim, asked: Mapping[str, R
             old[name] = Old(_views(answered[scalers].items), _views(answered[workloads].items))
     return Found(
         flavors=configs,
-        neighbours=_neighbours(answered[ACTORS].items, claim) if ACTORS in answered else None,
-        crew=_neighbours(answered[CREW].items) if CREW in answered else None,
-        everywhere=_neighbours(answered[EVERYWHERE].items) if EVERYWHERE in answered else None,
+        neighbours=_neighbourhood(answered[ACTORS].items, claim) if ACTORS in answered else None,
+        crew=[_neighbour(item) for item in answered[CREW].items] if CREW in answered else None,
+        everywhere=[_neighbour(item) for item in answered[EVERYWHERE].items] if EVERYWHERE in answered else None,
         rivals=[
-            rival
+            _neighbour(item)
             for name in asked
             if name.startswith(RIVALS) and name in answered
-            for rival in _neighbours(answered[name].items)
+            for item in answered[name].items
         ],
         exchanges=_exchanges(answered[EXCHANGE].items) if EXCHANGE in answered else {},
         old=old,
@@ -148,29 +148,43 @@ def _exchanges(items: Iterable[fnv1.Resource]) -> dict[str, str]:
     return {text(item.resource, "metadata", "name"): text(item.resource, "metadata", "uid") for item in items}
 
 
-def _neighbours(items: Iterable[fnv1.Resource], claim: Claim | None = None) -> list[Neighbour]:
-    """Read only what is needed: there may be thousands.
-
-    `claim` is whose neighbours they are: it stands for itself as it is now, and only of its equals the age matters.
-    """
-    found = []
-    own, here = (None, None) if claim is None else (claim.actor, claim.namespace)
+def _neighbourhood(items: Iterable[fnv1.Resource], claim: Claim) -> Neighbourhood:
+    """Read only what is needed: there may be thousands. The claim stands for itself as it is now, seen or not."""
+    by_transport: dict[TransportName | None, list[str]] = {None: []}
+    known, among = [], False
+    own, here, left = claim.actor, claim.name, by_transport[None]
+    bound = "workloadRef" in claim.spec or claim.flavors
     for item in items:
         fields = item.resource.fields
-        metadata, spec = fields["metadata"].struct_value.fields, fields["spec"].struct_value.fields
-        name = metadata["name"].string_value
+        name = fields["metadata"].struct_value.fields["name"].string_value
+        spec = fields["spec"].struct_value.fields
         actor = (spec["actor"].string_value or name) if "actor" in spec else name
-        transport = _TRANSPORTS.get(spec["transport"].string_value) if "transport" in spec else None
-        bound = workload_of(plain(item.resource).get("spec") or {}) if "workloadRef" in spec else None
-        if own is not None and here is not None and actor != own and actor not in TERMINAL_ACTORS and bound is None:
-            found.append(Neighbour(name, actor, here, transport))
-            continue
-        created, ready = metadata["creationTimestamp"].string_value, _is_ready(item.resource)
-        found.append(Neighbour(name, actor, metadata["namespace"].string_value, transport, created, ready, bound))
-    if claim is not None and claim.name not in {each.object_name for each in found}:
+        if "transport" in spec:
+            by_transport.setdefault(_TRANSPORTS.get(spec["transport"].string_value), []).append(actor)
+        else:
+            left.append(actor)
+        among = among or name == here
+        if actor == own or actor in TERMINAL_ACTORS or (bound and "workloadRef" in spec):
+            known.append(_neighbour(item))
+    if not among:
         wanted = _TRANSPORTS.get(str(claim.spec.get("transport")))
-        found.append(Neighbour(claim.name, claim.actor, claim.namespace, wanted, "~"))
-    return found
+        by_transport.setdefault(wanted, []).append(claim.actor)
+        known.append(Neighbour(claim.name, claim.actor, claim.namespace, wanted, "~"))
+    return Neighbourhood({name: actors for name, actors in by_transport.items() if actors}, known)
+
+
+def _neighbour(item: fnv1.Resource) -> Neighbour:
+    name, spec = text(item.resource, "metadata", "name"), View(item.resource).get("spec")
+    said = spec if isinstance(spec, Mapping) else {}
+    return Neighbour(
+        object_name=name,
+        actor=text(item.resource, "spec", "actor") or name,
+        namespace=text(item.resource, "metadata", "namespace"),
+        transport=_TRANSPORTS.get(text(item.resource, "spec", "transport")),
+        created=text(item.resource, "metadata", "creationTimestamp"),
+        ready=_is_ready(item.resource),
+        workload=workload_of(said),
+    )
 
 
 def _is_ready(struct: struct_pb2.Struct) -> bool:

@@ -54,14 +54,19 @@ class Observed:
             value = value.get(part) if isinstance(value, Mapping) else None
         return value
 
+    def conditions(self, key: str) -> dict[str, Condition]:
+        """Return the conditions of the object by their types; of several of a type, the first."""
+        entries, found = self.at(key, "status", "conditions"), dict[str, Condition]()
+        for entry in entries if isinstance(entries, list) else ():
+            kind = entry.get("type") if isinstance(entry, Mapping) else None
+            if isinstance(kind, str) and kind not in found:
+                status, reason, message = (str(entry.get(name) or "") for name in ("status", "reason", "message"))
+                found[kind] = Condition(kind, status, reason, message)
+        return found
+
     def condition(self, key: str, kind: str) -> Condition | None:
         """Return a condition of the object by its type, None when it has not got it."""
-        entries = self.at(key, "status", "conditions")
-        for entry in entries if isinstance(entries, list) else ():
-            if isinstance(entry, Mapping) and entry.get("type") == kind:
-                status, reason, message = (str(entry.get(name) or "") for name in ("status", "reason", "message"))
-                return Condition(kind, status, reason, message)
-        return None
+        return self.conditions(key).get(kind)
 
     def number(self, key: str, *path: str) -> int:
         """Return the whole number at `path` of the object, 0 where there is none."""
@@ -81,7 +86,7 @@ class Context:
         labels: Labels of everything that is composed.
         settings: The platform's.
         observed: What exists.
-        neighbours: Names of the namespace's actors, this one among them, in order.
+        neighbours: Names of the namespace's actors, this one among them.
         served: For the crew: namespaces that have actors on this transport and no crew of their own.
         scalers: Transports whose ScaledObject comes first on a move, where there can be only one.
         exchanges: What the objects that make exchanges on RabbitMQ are known by, by name: that of the actor's

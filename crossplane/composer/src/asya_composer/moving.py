@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from asya_composer.model import Observed, Seen
-from asya_composer.neighbours import Neighbour
+from asya_composer.neighbours import Neighbourhood
 from asya_composer.settings import TRANSPORTS, TransportName
 
 
@@ -32,7 +32,7 @@ def leaving(observed: Mapping[str, Seen], wanted: TransportName) -> list[Transpo
 
 
 def still_needed(
-    name: TransportName, old: Old | None, neighbours: Sequence[Neighbour] | None, default: TransportName
+    name: TransportName, old: Old | None, neighbours: Neighbourhood | None, default: TransportName
 ) -> Needed | None:
     """Say why what is on transport `name` must stay, None when it need not.
 
@@ -40,7 +40,7 @@ def still_needed(
     """
     if old is None or neighbours is None:
         return Needed("the namespace is being read")
-    on_it = sorted(each.actor for each in neighbours if (each.transport or default) == name)
+    on_it = sorted(neighbours.on(default).get(name, ()))
     if on_it:
         return Needed(f"{', '.join(on_it[:5])} of this namespace shall be on it")
     for scaler in old.scalers:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 from asya.api.rules_mesh import TERMINAL_ACTORS
@@ -16,7 +17,7 @@ CREW_READY, TRANSPORT_MIXED = "CrewReady", "TransportMixed"
 
 
 class Neighbour(NamedTuple):
-    """An AsyncActor as far as others must know it; there may be thousands.
+    """An AsyncActor as far as others must know it.
 
     `transport` is None where it leaves that to the platform; `ready` counts for the crew only; `workload` is what it is
     bound to, as kind and name, as far as it says so itself.
@@ -29,6 +30,33 @@ class Neighbour(NamedTuple):
     created: str = ""
     ready: bool = False
     workload: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbourhood:
+    """The AsyncActors of a namespace; there may be thousands, and of most little is needed.
+
+    Attributes:
+        by_transport: Names of all actors, by the transport that they ask for; None where they leave that to the
+            platform.
+        known: Those of which more is needed: who has the actor's own name, the crew, and, where it may be bound to a
+            workload itself, who else is.
+    """
+
+    by_transport: Mapping[TransportName | None, Sequence[str]]
+    known: Sequence[Neighbour]
+
+    @property
+    def actors(self) -> list[str]:
+        """Names of all actors."""
+        return list(chain.from_iterable(self.by_transport.values()))
+
+    def on(self, default: TransportName) -> dict[TransportName, Sequence[str]]:
+        """Return the names of all actors by transport, where the platform's is `default`."""
+        found: dict[TransportName, Sequence[str]] = {}
+        for name, actors in self.by_transport.items():
+            found[name or default] = [*found.get(name or default, ()), *actors]
+        return found
 
 
 def refuse_double(claim: Claim, neighbours: Iterable[Neighbour]) -> None:
@@ -88,21 +116,19 @@ def namespaces_on(transport: TransportName, neighbours: Iterable[Neighbour], def
     return sorted({each.namespace for each in neighbours if (each.transport or default) == transport})
 
 
-def transport_mixed(neighbours: Sequence[Neighbour], default: TransportName) -> Condition:
+def transport_mixed(neighbours: Neighbourhood, default: TransportName) -> Condition:
     """Tell whether all actors of the namespace are on one transport, and who is not."""
-    used = Counter(each.transport or default for each in neighbours)
+    used = neighbours.on(default)
     if len(used) < 2:
         return Condition(TRANSPORT_MIXED, "False", "Agreed")
-    usual = min(used, key=lambda name: (-used[name], name))
-    odd = sorted(
-        f"{each.actor} ({each.transport or default})" for each in neighbours if (each.transport or default) != usual
-    )
+    usual = min(used, key=lambda name: (-len(used[name]), name))
+    odd = sorted(f"{actor} ({name})" for name, actors in used.items() if name != usual for actor in actors)
     more = f" and {len(odd) - 10} more" if len(odd) > 10 else ""
     message = f"most actors here are on {usual}, which these cannot reach: {', '.join(odd[:10])}{more}"
     return Condition(TRANSPORT_MIXED, "True", "Mixed", message)
 
 
-def crew_ready(crew: Sequence[Neighbour], namespace: str) -> Condition:
+def crew_ready(crew: Iterable[Neighbour], namespace: str) -> Condition:
     """Tell whether messages have somewhere to end."""
     there = {each.actor: each for each in crew}
     missing = [name for name in TERMINAL_ACTORS if name not in there]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from asya_composer.kinds import Kind
-from asya_composer.model import Context, Manifest, Observed, Part, Resource, Seen
+from asya_composer.model import Condition, Context, Manifest, Observed, Part, Resource, Seen
 from asya_composer.ownership import is_only_ours, is_told, ours
 
 ACTOR, TRANSPORT = "asya.sh/actor", "asya.sh/transport"
@@ -39,19 +39,20 @@ def by_condition(key: str, part: Part, manifest: Manifest, observed: Observed, *
     """Return a resource that is ready when its controller says so; for kinds with a condition `Ready`."""
     if observed.get(key) is None:
         return Resource(key, part, manifest, ready=False, why=f"{_called(manifest)} is being created")
-    error = _complaint(observed, key, condition)
+    told = observed.conditions(key)
+    error = _complaint(told, condition)
     if error:
         said = f"{_called(manifest)}: {error}"
         return Resource(key, part, manifest, ready=False, why=said, error=said)
-    found = observed.condition(key, condition)
+    found = told.get(condition)
     if found is None or not found.is_true:
         return Resource(key, part, manifest, ready=False, why=f"{_called(manifest)} is not ready yet")
     return Resource(key, part, manifest, ready=True)
 
 
-def _complaint(observed: Observed, key: str, condition: str) -> str:
+def _complaint(told: Mapping[str, Condition], condition: str) -> str:
     """Return what the controller complains about. Providers say it in `Synced`, operators in `Ready` itself."""
-    synced, ready = observed.condition(key, "Synced"), observed.condition(key, condition)
+    synced, ready = told.get("Synced"), told.get(condition)
     if synced is not None and synced.status == "False":
         return synced.message or synced.reason
     if ready is not None and ready.status == "False" and ready.reason not in _PASSING:

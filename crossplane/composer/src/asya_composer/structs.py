@@ -47,6 +47,11 @@ class View(Mapping[str, Any]):
             raise KeyError(name)
         return _seen(self.struct.fields[name])
 
+    def get(self, name: str, default: Any = None) -> Any:  # noqa: ANN401  any JSON value
+        """Return what is there; the most of what is asked for is not, and an exception for each would be slow."""
+        fields = self.struct.fields
+        return _seen(fields[name]) if name in fields else default
+
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self.struct.fields))
 
@@ -94,7 +99,7 @@ def fill(struct: struct_pb2.Struct, values: Mapping[str, Any]) -> None:
 def _set(entry: struct_pb2.Value, value: Any) -> None:  # noqa: ANN401  any JSON value
     if isinstance(value, str):
         entry.string_value = value
-    elif isinstance(value, Mapping):
+    elif type(value) is dict or isinstance(value, Mapping):  # to ask for the class first is many times as fast
         entry.struct_value.SetInParent()  # also when there is nothing in it
         fill(entry.struct_value, value)
     elif isinstance(value, bool):
