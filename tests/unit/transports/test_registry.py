@@ -9,10 +9,12 @@ import pytest
 
 from asya.errors import SettingsError
 from asya.settings import load
+from asya.transports.pubsub import PubsubTransport
 from asya.transports.rabbitmq import RabbitmqTransport
 from asya.transports.registry import open_transport
 from asya.transports.settings import TRANSPORTS, TransportSettings
 from asya.transports.sqlite import SqliteTransport
+from asya.transports.sqs import SqsTransport
 
 
 def settings(**variables: str) -> TransportSettings:
@@ -21,11 +23,15 @@ def settings(**variables: str) -> TransportSettings:
 
 def test_each_name_gives_its_transport(tmp_path: Path) -> None:
     path = str(tmp_path / "queue.db")
-    made = {
-        name: type(open_transport(settings(ASYA_TRANSPORT=name, ASYA_SQLITE_PATH=path))) for name in sorted(TRANSPORTS)
-    }
+    given = {"ASYA_SQLITE_PATH": path, "ASYA_PUBSUB_PROJECT_ID": "p", "ASYA_AWS_REGION": "eu-west-1"}
+    made = {name: type(open_transport(settings(ASYA_TRANSPORT=name, **given))) for name in TRANSPORTS}
 
-    assert made == {"rabbitmq": RabbitmqTransport, "sqlite": SqliteTransport}
+    assert made == {
+        "rabbitmq": RabbitmqTransport,
+        "sqs": SqsTransport,
+        "pubsub": PubsubTransport,
+        "sqlite": SqliteTransport,
+    }
 
 
 @pytest.mark.parametrize(("style", "queue"), [("underscore", "asya_shop_resize"), ("dash", "asya-shop-resize")])
@@ -39,5 +45,9 @@ def test_names_follow_the_style(style: str, queue: str) -> None:
 def test_what_is_missing_or_unknown_is_said() -> None:
     with pytest.raises(SettingsError, match="ASYA_SQLITE_PATH is not set"):
         open_transport(settings(ASYA_TRANSPORT="sqlite"))
-    with pytest.raises(SettingsError, match="'pigeon'; expected rabbitmq or sqlite"):
+    with pytest.raises(SettingsError, match="ASYA_PUBSUB_PROJECT_ID is not set"):
+        open_transport(settings(ASYA_TRANSPORT="pubsub"))
+    with pytest.raises(SettingsError, match="ASYA_AWS_REGION is not set"):
+        open_transport(settings(ASYA_TRANSPORT="sqs"))
+    with pytest.raises(SettingsError, match="'pigeon'; expected rabbitmq, "):
         open_transport(replace(settings(), transport="pigeon"))

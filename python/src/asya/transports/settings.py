@@ -206,12 +206,13 @@ class PubsubSettings:
         doc="How messages come. `stream`: sent by the broker, within the credit. `pull`: asked for, exactly as many as "
         "there is credit for. When absent, stream; pull with an emulator, which sends whatever it has.",
     )
-    ordering_key: str | None = setting(
-        "ASYA_PUBSUB_ORDERING_KEY",
-        expected="a text",
-        default=None,
-        doc="Ordering key of all messages that this process publishes. Subscriptions with message ordering then hand "
-        "them out in order.",
+    ordered: bool = setting(
+        "ASYA_PUBSUB_ORDERED",
+        parse=flag,
+        expected="true or false",
+        default=False,
+        doc="Publish with ordering keys: the envelope's header x-asya-group. Subscriptions with message ordering then "
+        "hand out the messages of a group one after the other.",
     )
     message_bytes: int = setting(
         "ASYA_PUBSUB_MAX_MESSAGE_BYTES",

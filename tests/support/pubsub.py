@@ -1,0 +1,125 @@
+"""Google's Pub/Sub emulator for tests, on a free loopback port; it dies with this process.
+
+`Emulator` is a context manager. What is in it is in memory only: `stop` and `start` make an empty one on the same port.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.support.rabbitmq import free_port
+
+FOLDERS = (Path("/usr/lib/google-cloud-sdk"), Path.home() / "google-cloud-sdk", Path("/opt/google-cloud-sdk"))
+WITHIN = Path("platform/pubsub-emulator/lib")
+START_SECONDS = 90.0
+GIVEN = "ASYA_TEST_PUBSUB_ENDPOINT"
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
+
+
+class EmulatorUnavailableError(Exception):
+    """No emulator can be had here; the text says why."""
+
+
+def find() -> Path:
+    """Return the emulator's archive.
+
+    Raises:
+        EmulatorUnavailableError: It, or a Java to run it, is not installed.
+    """
+    found = [jar for folder in FOLDERS for jar in sorted((folder / WITHIN).glob("cloud-pubsub-emulator-*-all.jar"))]
+    if not found:
+        raise EmulatorUnavailableError(
+            f"Google's Pub/Sub emulator is not under {' or '.join(map(str, FOLDERS))}; install the package "
+            f"google-cloud-cli-pubsub-emulator, or name one that runs by {GIVEN}"
+        )
+    if shutil.which("java") is None:
+        raise EmulatorUnavailableError("Google's Pub/Sub emulator is here, but no java to run it")
+    return found[-1]
+
+
+@dataclass
+class Emulator:
+    """One emulator."""
+
+    port: int = field(default_factory=free_port)
+    _process: subprocess.Popen[bytes] | None = None
+    _log: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="asya-pubsub-"))
+        self._log = self._folder / "log"
+
+    @property
+    def endpoint(self) -> str:
+        """Its address, for ASYA_PUBSUB_ENDPOINT."""
+        return f"127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.remove()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.remove()
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        # A small heap and the simple compiler and collector: it shares the machine with what it is the broker of.
+        options = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+        command = ["java", *options, "-jar", str(find()), "--host=127.0.0.1", f"--port={self.port}"]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=_die_with_parent)  # noqa: PLW1509
+        end = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > end:
+                raise AssertionError(f"the emulator did not start:\n{self._log.read_text()[-2000:]}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End it, with all that is in it."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def remove(self) -> None:
+        """End it and remove its files."""
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _answers(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+@contextmanager
+def running(environ: Mapping[str, str] = os.environ) -> Iterator[str]:
+    """Give the address of the emulator that is named by the environment, else of one for the time being."""
+    if given := environ.get(GIVEN):
+        yield given
+        return
+    with Emulator() as emulator:
+        yield emulator.endpoint
+
+
+def _die_with_parent() -> None:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
