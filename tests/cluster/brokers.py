@@ -10,7 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from tests.cluster.plan import Plan
+from tests.cluster.plan import ClusterError, Plan
 from tests.cluster.processes import Component, Http, Listening
 
 RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -67,6 +67,18 @@ def rabbitmq(plan: Plan) -> Component:
     }
     ready = Listening(net.node, net.rabbitmq_management)
     return Component("rabbitmq", (str(RABBITMQ),), ready, files, environment)
+
+
+def rabbitmq_version() -> str:
+    """Return the version of the installed broker, major and minor.
+
+    Raises:
+        ClusterError: Its files are not where Debian puts them.
+    """
+    found = sorted(RABBITMQ.parent.parent.glob("lib/rabbitmq_server-*"))
+    if not found:
+        raise ClusterError(f"the version of RabbitMQ is not told by a folder beside {RABBITMQ.parent}")
+    return ".".join(found[-1].name.rpartition("-")[2].split(".")[:2])
 
 
 def moto(plan: Plan) -> Component:

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 import yaml
-from tests.cluster import registry
+from tests.cluster import brokers, registry
 from tests.cluster.building import Builds
 from tests.cluster.helm import Helm
 from tests.cluster.kubectl import Kubectl, command
@@ -53,10 +53,13 @@ def push(namespaces: Namespaces) -> None:
 
 
 def values(plan: Plan) -> list[dict[str, Any]]:
-    """Return the values of RabbitMQ's values file, and what only this cluster knows: where the package is."""
+    """Return the values of RabbitMQ's values file, and what only this cluster knows: where the package is, the broker's
+    version.
+    """
     shipped = yaml.safe_load((UMBRELLA / "values-rabbitmq.yaml").read_text())
     package = {"repository": f"{plan.registry}/asya/function-asya"}
-    return [shipped, {"asya-crossplane": {"function": {"package": package}}}]
+    composed = {"input": {"transports": {"rabbitmq": {"version": brokers.rabbitmq_version()}}}}
+    return [shipped, {"asya-crossplane": {"function": {"package": package}, "composition": composed}}]
 
 
 def install(plan: Plan, *more: dict[str, Any]) -> None:
