@@ -23,7 +23,7 @@ if synced ~= nil and synced.status == "False" then
   end
   return {status = "Degraded", message = synced.message or synced.reason}
 end
--- Before the phase is looked at: a flavor that is missing is told without one.
+-- Named by itself, as the phase's message may be another's.
 local flavors = conditions["FlavorsResolved"]
 if flavors ~= nil and flavors.status == "False" then
   return {status = "Degraded", message = flavors.message}
