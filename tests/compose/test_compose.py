@@ -251,3 +251,13 @@ def test_policies_are_written_in_the_same_order_whatever_the_map_says() -> None:
     answer = call(actor(resiliency={"policies": policies}))
     env = {each["name"]: each.get("value") for each in container(answer, "asya-sidecar")["env"]}
     assert list(json.loads(env["ASYA_RESILIENCY_POLICIES"])) == sorted(policies)
+
+
+def test_an_actor_that_was_read_before_is_composed_as_at_first() -> None:
+    """It is read once; nobody who composes it may change it."""
+    spec = {"env": [{"name": "A", "value": "1"}], "ports": [{"containerPort": 80}], "securityContext": {"runAsUser": 7}}
+    tight, loose = platform(), platform(pods={"securityContext": {"privileged": False}, "labels": {"a": "b"}})
+    first = [call(actor("reread", **spec), each).resources for each in (tight, loose)]
+    again = [call(actor("reread", **spec), each).resources for each in (loose, tight)]
+    assert first == again[::-1]
+    assert first[0] != first[1]
