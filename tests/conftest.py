@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from tests.support import pubsub
+from tests.support.moto_server import ENVIRONMENT, MotoServer
 from tests.support.rabbitmq import (
     SERVER,
     BrokerAddress,
@@ -31,6 +33,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if {"rabbitmq_installed", "rabbitmq_broker", "own_broker"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.rabbitmq)
+
+
+@pytest.fixture(scope="session")
+def pubsub_endpoint() -> Iterator[str]:
+    """Google's Pub/Sub emulator: the one of ASYA_TEST_PUBSUB_ENDPOINT, else a private one; or skip."""
+    try:
+        with pubsub.running() as endpoint:
+            yield endpoint
+    except pubsub.EmulatorUnavailableError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")
@@ -77,3 +89,12 @@ def rabbitmq_management_url(rabbitmq_broker: BrokerAddress) -> str:
     if rabbitmq_broker.management_url is None:
         pytest.skip("ASYA_TEST_RABBITMQ_URL is given without ASYA_TEST_RABBITMQ_MANAGEMENT_URL")
     return rabbitmq_broker.management_url
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[MotoServer]:
+    """SQS and S3 as moto plays them, a process of its own for these tests."""
+    with MotoServer() as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        yield server

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from tests.contract.transports.harness import Harness, MemoryHarness, RabbitmqHarness, SqliteHarness
+from tests.contract.transports.harness import (
+    Harness,
+    MemoryHarness,
+    PubsubHarness,
+    RabbitmqHarness,
+    SqliteHarness,
+)
+from tests.contract.transports.sqs_harness import SqsHarness
 
 ENGINES = ("fast", "aio-pika")
 
@@ -22,6 +29,10 @@ def _harness(request: pytest.FixtureRequest, tmp_path: Path) -> Harness:
         case ("rabbitmq", engine):
             url = request.getfixturevalue("rabbitmq_url")
             return RabbitmqHarness(url, request.getfixturevalue("rabbitmq_broker").management_url, engine)
+        case ("pubsub", receive):
+            return PubsubHarness(request.getfixturevalue("pubsub_endpoint"), receive)
+        case "sqs" | "sqs-fifo":
+            return SqsHarness(request.getfixturevalue("moto_server"), fifo=request.param == "sqs-fifo")
         case other:
             raise AssertionError(other)
 
@@ -41,6 +52,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             [
                 "memory",
                 "sqlite",
+                "sqs",
+                "sqs-fifo",
+                *(pytest.param(("pubsub", receive), id=f"pubsub-{receive}") for receive in ("pull", "stream")),
                 *(
                     pytest.param(("rabbitmq", engine), marks=pytest.mark.rabbitmq, id=f"rabbitmq-{engine}")
                     for engine in ENGINES

@@ -8,11 +8,12 @@ import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 from asya.transports import Delivery, Depth, QueueNames, QueueSpec, Transport
 from asya.transports.memory import MemoryBroker, MemoryTransport
-from asya.transports.settings import RabbitmqSettings, SqliteSettings
+from asya.transports.settings import PubsubSettings, RabbitmqSettings, SqliteSettings
 from asya.transports.sqlite import SqliteTransport
 
 BOUND = 10.0
@@ -27,8 +28,16 @@ class Harness(ABC):
     """Whether a delivery comes again when its lease runs out, though its connection lives."""
     counts_in_flight = True
     counts_delayed = True
+    tells_age = True
+    """Whether `Depth` has the age of the oldest message."""
+    delayed_is_ready = False
+    """Whether what is delayed counts as ready until somebody has received it too early."""
     shortest_delay = 0.05
     """Seconds; shorter delays are rounded up to it."""
+    fewest_deliveries = 1
+    """The lowest delivery limit that there is."""
+    keeps_to_credit = True
+    """Whether the broker leaves what one consumer has no credit for to others."""
 
     def __init__(self) -> None:
         self.names = QueueNames(f"t{secrets.token_hex(4)}")
@@ -41,16 +50,30 @@ class Harness(ABC):
     def make(self) -> Transport:
         """Return a transport that is not open yet."""
 
+    @property
+    def lease(self) -> float:
+        """Seconds that a delivery is leased for."""
+        return max(self.lease_seconds, self.shortest_lease)
+
+    def queue(self, actor: str) -> str:
+        """Name of an actor's queue at the broker."""
+        return self.names.queue(actor)
+
     @abstractmethod
     async def crash(self, transport: Transport) -> None:
         """Let the transport's process die as far as the broker can tell: nothing is released or flushed."""
+
+    async def depth(self, transport: Transport, actor: str) -> Depth:
+        """Depth of a queue that must exist, with whatever this test can add to what the broker tells."""
+        return (await transport.depth([actor]))[actor]
 
     async def connect(self, *actors: str, delivery_limit: int = 50) -> Transport:
         """Open a transport, closed at the end of the test, and declare queues for `actors`."""
         transport = self.make()
         self._transports.append(transport)
         await transport.open()
-        await transport.declare([QueueSpec(actor, delivery_limit=delivery_limit) for actor in actors])
+        limit = max(delivery_limit, self.fewest_deliveries)
+        await transport.declare([QueueSpec(actor, delivery_limit=limit) for actor in actors])
         self._declared.update(actors)
         return transport
 
@@ -58,8 +81,7 @@ class Harness(ABC):
         """Drop what was declared and close every transport."""
         cleaner = self.make()
         await cleaner.open()
-        for transport in self._transports:
-            await transport.close()
+        await asyncio.gather(*(transport.close() for transport in self._transports))
         await cleaner.drop(sorted(self._declared))
         await cleaner.close()
 
@@ -113,7 +135,9 @@ class RabbitmqHarness(Harness):
     """A real broker."""
 
     has_leases = False
+    tells_age = False
     counts_delayed = False
+    counts_returns = True
     shortest_delay = 0.2
 
     def __init__(self, url: str, management_url: str | None, engine: str) -> None:
@@ -140,6 +164,61 @@ class RabbitmqHarness(Harness):
 
         assert isinstance(transport, RabbitmqTransport)
         await transport._session.close()
+
+
+class PubsubHarness(Harness):
+    """Google's emulator."""
+
+    has_leases = True
+    counts_returns = True
+    shortest_delay = 0.2
+    shortest_lease = 1.0
+    fewest_deliveries = 5
+
+    def __init__(self, endpoint: str, receive: str) -> None:
+        super().__init__()
+        self._endpoint, self._receive = endpoint, receive
+        self.keeps_to_credit = receive == "pull"
+
+    def make(self) -> Transport:
+        """Connect to the emulator."""
+        from asya.transports.pubsub import PubsubTransport
+
+        settings = PubsubSettings(
+            project="asya-test",
+            endpoint=self._endpoint,
+            receive=self._receive,
+            lease_seconds=self.lease,
+            message_bytes=self.message_bytes,
+        )
+        return PubsubTransport(self.names, settings)
+
+    async def depth(self, transport: Transport, actor: str) -> Depth:
+        """Pub/Sub counts what is unacknowledged; what of it is in somebody's hands, these transports know."""
+        from asya.transports.pubsub import PubsubTransport
+
+        found = await super().depth(transport, actor)
+        held = 0
+        for other in self._transports:
+            assert isinstance(other, PubsubTransport)
+            held += sum(
+                token.lost() is None
+                for consumer, _ in other._consumers
+                if consumer._actor == actor and consumer._subscription.endswith(self.names.queue(actor))
+                for token in consumer._out
+            )
+        return replace(found, ready=found.ready - held, in_flight=held)
+
+    async def crash(self, transport: Transport) -> None:
+        """Stop without giving back; the leases then run out by themselves."""
+        from asya.transports.pubsub import PubsubTransport
+
+        assert isinstance(transport, PubsubTransport)
+        for consumer, delays in transport._consumers:
+            await consumer.leases.flush()  # else a lease may last as long as the subscription's
+            await consumer.abandon()
+            delays.abandon()
+        await transport._connection.close()
 
 
 class Inbox:
@@ -196,6 +275,8 @@ async def depth_of(transport: Transport, actor: str) -> Depth:
 
 async def depth_becomes(harness: Harness, transport: Transport, actor: str, **expected: int) -> None:
     """Wait for numbers of `Depth`; those that this broker cannot tell are left out."""
+    if harness.delayed_is_ready and "ready" in expected:
+        expected["ready"] += expected.pop("delayed", 0)
     if not harness.counts_in_flight:
         expected.pop("in_flight", None)
     if not harness.counts_delayed:
@@ -203,7 +284,7 @@ async def depth_becomes(harness: Harness, transport: Transport, actor: str, **ex
     seen: dict[str, int | None] = {}
 
     async def same() -> bool:
-        found = await depth_of(transport, actor)
+        found = await harness.depth(transport, actor)
         seen.update({name: getattr(found, name) for name in expected})
         return seen == expected
 

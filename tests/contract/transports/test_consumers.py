@@ -89,6 +89,8 @@ async def test_consuming_before_anything_is_published(harness: Harness) -> None:
 
 
 async def test_two_consumers_share(harness: Harness) -> None:
+    if not harness.keeps_to_credit:
+        pytest.skip("Google's emulator pays no heed to a stream's flow control")
     one, two = await harness.connect("a"), await harness.connect()
     first, second = Inbox(), Inbox()
     await one.consume("a", 1, first)
@@ -141,7 +143,7 @@ async def test_a_queue_that_is_missing_cannot_be_consumed(harness: Harness) -> N
     with pytest.raises(NoDestinationError) as caught:
         await transport.consume("missing", 1, Inbox())
     assert caught.value.actor == "missing"
-    assert caught.value.queue == harness.names.queue("missing")
+    assert caught.value.queue == harness.queue("missing")
 
 
 async def test_a_closed_consumer_receives_nothing_more(harness: Harness) -> None:

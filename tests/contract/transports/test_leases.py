@@ -66,7 +66,7 @@ async def test_a_lease_that_runs_out_goes_to_somebody_else(harness: Harness) -> 
         await slow.extend(held, 30.0)  # nothing to do, and no error
         await slow.complete(held)
         return
-    assert held.lease_seconds == pytest.approx(0.3)
+    assert held.lease_seconds == pytest.approx(harness.lease)
     await quick.consume("a", 1, other)
     again = await other.take()
     assert (again.body, again.attempts) == (b"in", 2)
@@ -83,6 +83,8 @@ async def test_a_lease_that_runs_out_goes_to_somebody_else(harness: Harness) -> 
 
 async def test_an_extended_lease_is_kept(harness: Harness) -> None:
     """The long-held message must not come before one that is delayed beyond its first lease."""
+    if not harness.keeps_to_credit:
+        pytest.skip("Google's emulator pays no heed to a stream's flow control")
     harness.lease_seconds = 0.3
     holding, other = await harness.connect("a"), await harness.connect()
     inbox, elsewhere = Inbox(), Inbox()
@@ -91,7 +93,7 @@ async def test_an_extended_lease_is_kept(harness: Harness) -> None:
     held = await inbox.take()
     await holding.extend(held, 30.0)
     await other.consume("a", 2, elsewhere)
-    await holding.publish([Outgoing("a", b"after", 0.8)])
+    await holding.publish([Outgoing("a", b"after", 0.5 + harness.lease)])
     assert (await elsewhere.take()).body == b"after"
     await holding.complete(held)
     assert elsewhere.bodies == [b"after"]
@@ -100,7 +102,7 @@ async def test_an_extended_lease_is_kept(harness: Harness) -> None:
 async def test_a_message_that_kills_its_consumer_ends_in_the_dead_letters(harness: Harness) -> None:
     """Bytes unchanged; delivered as often as the limit says (RabbitMQ: the limit counts returns, so once more)."""
     harness.lease_seconds = 0.2
-    limit = 3
+    limit = max(3, harness.fewest_deliveries)
     watching = await harness.connect("a", delivery_limit=limit)
     await watching.publish([Outgoing("a", b"poison \xff")])
     deliveries = 0
@@ -126,14 +128,14 @@ async def test_a_message_that_kills_its_consumer_ends_in_the_dead_letters(harnes
 
 
 async def test_giving_back_is_no_failed_delivery(harness: Harness) -> None:
-    """More often than the limit; brokers that count returns (RabbitMQ before 4.3) cannot tell, so the limit is high."""
+    """More often than the limit, but for brokers that count returns: RabbitMQ before 4.3, Pub/Sub."""
     from asya.transports import Settle
 
     transport = await harness.connect("a", delivery_limit=20)
     inbox = Inbox()
     await transport.consume("a", 1, inbox)
     await transport.publish([Outgoing("a", b"in")])
-    times = 40 if harness.has_leases else 10
+    times = 10 if harness.counts_returns else 40
     for _ in range(times):
         await transport.complete(await inbox.take(), settle=Settle.RELEASE)
     await transport.complete(await inbox.take())
