@@ -1,5 +1,7 @@
 """SQS and S3 for tests: moto's server, a process of its own on a free loopback port.
 
+moto looks for messages without a lock, so that two questions at once may be given the same one; here they take turns.
+
 `MotoServer` is a context manager; `stop` and `start` on the same port make outages, which lose what was in it.
 `authorise` switches moto's IAM checks on; until then everybody may do everything.
 """
@@ -13,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -66,7 +69,8 @@ class MotoServer:
     def start(self) -> None:
         """Start the server, and wait until it answers."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)],
+            [sys.executable, "-m", __name__, str(self.port)],
+            cwd=Path(__file__).parents[2],
             env={**os.environ, **ENVIRONMENT},
             stdin=subprocess.DEVNULL,
             stdout=self._log,
@@ -125,9 +129,40 @@ class MotoServer:
     def authorise(self, *, on: bool) -> None:
         """Check permissions from now on, or no more."""
         number = b"0" if on else b"inf"
-        request = urllib.request.Request(f"{self.url}/moto-api/reset-auth", data=number, method="POST")
+        request = urllib.request.Request(
+            f"{self.url}/moto-api/reset-auth", data=number, headers={"Content-Type": "text/plain"}
+        )
         urllib.request.urlopen(request, timeout=10).close()
 
     def log(self) -> str:
         """What the server printed, for a failure message."""
         return Path(self._log.name).read_text(errors="replace")[-4000:]
+
+
+def take_turns() -> None:
+    """Let moto hand out messages one question at a time; waiting does not hold up anybody."""
+    from moto.sqs.models import SQSBackend
+
+    look, turn = SQSBackend.receive_message, threading.Lock()
+
+    def receive_message(
+        self: SQSBackend, queue_name: str, count: int, wait_seconds_timeout: int, *more: Any, **named: Any
+    ) -> Any:
+        end = time.monotonic() + wait_seconds_timeout
+        while True:
+            with turn:
+                found = look(self, queue_name, count, 0, *more, **named)
+            left = end - time.monotonic()
+            if found or left <= 0:
+                return found
+            # moto's own wait returns at once for messages that their group holds back.
+            time.sleep(min(left, 0.02))
+
+    SQSBackend.receive_message = receive_message  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    from moto.server import main
+
+    take_turns()
+    main(["-H", "127.0.0.1", "-p", sys.argv[1]])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from collections.abc import Callable
@@ -53,6 +54,8 @@ _ACTIONS: Final = {
     "receive_message": "sqs:ReceiveMessage",
     "send_message_batch": "sqs:SendMessage",
 }
+_XML: Final = re.compile(r"<Code>(.*?)</Code>\s*<Message>(.*?)</Message>", re.DOTALL)
+_BY_STATUS: Final = {"403": "AccessDenied", "429": "TooManyRequestsException"}
 # It logs each retry and each look for credentials; what matters of it is in the errors.
 logging.getLogger("botocore").setLevel(logging.WARNING)
 
@@ -195,8 +198,12 @@ def _make(settings: SqsSettings) -> Client:
 def _refusal(error: ClientError, operation: str, resource: str) -> Refusal:
     answer: Any = error.response
     said, status = answer.get("Error", {}), answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    code = str(said.get("Code", "")).rpartition("#")[2]
-    return Refusal(code, str(said.get("Message", "")), _ACTIONS[operation], resource, theirs=status >= 500)
+    code, message = str(said.get("Code", "")).rpartition("#")[2], str(said.get("Message", ""))
+    if code.isdecimal():
+        # Not in the protocol's own words: from a proxy, or a server that says errors in XML as the older protocol does.
+        found = _XML.search(message)
+        code, message = found.groups() if found is not None else (_BY_STATUS.get(code, code), message)
+    return Refusal(code, message, _ACTIONS[operation], resource, theirs=status >= 500)
 
 
 def _ours(error: BotoCoreError, settings: SqsSettings, endpoint: str) -> TransportError:
