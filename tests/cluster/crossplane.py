@@ -12,6 +12,9 @@ from tests.cluster.plan import Plan
 from tests.cluster.programs import program, source
 
 NAMESPACE = "crossplane-system"
+# An actor on RabbitMQ has some seventeen objects, and each tells of itself several times until it is ready. At the
+# default of 100 Crossplane takes that for a loop, and looks at the actor every half minute only.
+_BREAKER = ("--circuit-breaker-burst=1000", "--circuit-breaker-refill-rate=10")
 
 
 def chart() -> Path:
@@ -33,7 +36,7 @@ def image() -> tuple[Image, str]:
 
 def values() -> dict[str, Any]:
     """Return the values that `docs/operate/install.md` names, and the version, which the source's chart lacks."""
-    return {"image": {"tag": image()[1]}, "provider": {"defaultActivations": []}}
+    return {"image": {"tag": image()[1]}, "provider": {"defaultActivations": []}, "args": list(_BREAKER)}
 
 
 def install(plan: Plan) -> None:
