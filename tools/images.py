@@ -62,8 +62,8 @@ class Builder:
         if self.program == "docker":
             return [["docker", "build", *words, "--tag", tag, "."], ["docker", "save", "--output", str(target), tag]]
         buildah = ["buildah", *self.store]
-        # chroot asks for no more than a plain machine gives.
-        words += ["--isolation", "chroot", *(["--pull-never"] if base else [])]
+        # chroot asks for no more than a plain machine gives; layers keep what is installed from a lock, as Docker does.
+        words += ["--isolation", "chroot", "--layers", *(["--pull-never"] if base else [])]
         return [
             [*buildah, "build", *words, "--tag", tag, "."],
             [*buildah, "push", tag, f"docker-archive:{target}:{tag}"],

@@ -10,6 +10,8 @@ import lock
 import pytest
 from images import IMAGES, Builder, Image
 
+from asya.api.rules_pod import PLATFORM_FOLDERS
+
 ROOT = images.ROOT
 
 
@@ -47,6 +49,14 @@ def test_what_is_copied_is_not_ignored(image: Image) -> None:
             assert matching, f"{source} is left out by .dockerignore"
 
 
+@pytest.mark.parametrize("image", IMAGES.values(), ids=lambda image: image.name)
+def test_nothing_lies_where_pods_mount_the_platforms_own(image: Image) -> None:
+    """What an image had there would be hidden: the sidecar itself, or the crew's handlers."""
+    targets = [words.split()[-1] for words in re.findall(r"^COPY --from=build (.+)$", text(image), re.MULTILINE)]
+    assert targets
+    assert [path for path in targets if any(f"{path}/".startswith(f"{own}/") for own in PLATFORM_FOLDERS)] == []
+
+
 def test_the_commands_of_both_builders() -> None:
     image, target = IMAGES["asya-crew"], Path("a.tar")
     build, save = Builder("docker").commands(image, "x:1", target, "arm64", None)
@@ -55,7 +65,7 @@ def test_the_commands_of_both_builders() -> None:
     assert save == ["docker", "save", "--output", "a.tar", "x:1"]
     build, push = Builder("buildah", ("--root", "/r")).commands(image, "x:1", target, "amd64", "own:1")
     assert build[:4] == ["buildah", "--root", "/r", "build"]
-    assert "--pull-never" in build
+    assert {"--pull-never", "--layers"} <= set(build)
     assert "BASE=own:1" in build
     assert push == ["buildah", "--root", "/r", "push", "x:1", "docker-archive:a.tar:x:1"]
 
