@@ -126,6 +126,10 @@ async def _assemble(settings: SidecarSettings, stack: contextlib.AsyncExitStack,
         max_route=settings.max_route,
     )
     transport = open_transport(settings.transport)
+    longest, timeout = transport.limits.hold_seconds, actor.resiliency.actor_timeout
+    if longest is not None and timeout > longest:
+        kept = f"{transport.name} lets a message be held for at most {longest:g} s"
+        raise SettingsError([f"ASYA_RESILIENCY_ACTOR_TIMEOUT is {timeout:g} s; {kept}"])
     watch = Watch(settings, actor)
     stack.push_async_callback(watch.close)
     gate = None
