@@ -15,7 +15,7 @@ export PYTHONUNBUFFERED := 1
 
 .PHONY: help
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 24
 
 .PHONY: setup
 setup: ## Make .venv with everything for demo, test and check (quick when nothing changed)
@@ -74,6 +74,38 @@ torture: setup ## Break everything while messages flow, and count them; LONG=1 R
 .PHONY: tools
 tools: ## Build helm, kubectl, kube-apiserver and others, pinned, from their Go modules; TOOLS="name or group" chooses
 	@$$(tools/find-python) tools/go_tools.py build $(TOOLS)
+
+.PHONY: cluster-tools
+cluster-tools: ## Build what a Kubernetes of one node is made of, and what is installed on it
+	@$$(tools/find-python) tools/go_tools.py build api render cluster
+
+# A name other than `asya` makes a cluster beside it: NAME=…
+NAME ?= asya
+CLUSTER = ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-0} $(PY) -m tests.cluster --name $(NAME)
+
+.PHONY: cluster-up
+cluster-up: setup ## Bring up a Kubernetes of one node with brokers, in namespaces of its own (Linux, root, no Docker)
+	@$(CLUSTER) up
+
+.PHONY: cluster-install
+cluster-install: setup chart-deps ## Install Crossplane, the topology operator, KEDA and Asya on it; PARTS="names" chooses
+	@$(CLUSTER) install $(PARTS)
+
+.PHONY: cluster-down
+cluster-down: setup ## Take it down; nothing is left behind but the cache
+	@$(CLUSTER) down
+
+.PHONY: cluster-status
+cluster-status: setup ## Show its processes, nodes and pods
+	@$(CLUSTER) status
+
+.PHONY: cluster-logs
+cluster-logs: setup ## Show the logs of its processes; LOGS="names" chooses
+	@$(CLUSTER) logs $(LOGS)
+
+.PHONY: cluster-test
+cluster-test: setup ## Test the cluster itself: a node, pods, names, nothing left behind
+	@$(PY) -m pytest tests/cluster -m cluster -n 0 $(ARGS)
 
 .PHONY: chart-deps
 chart-deps: setup ## Bring the charts that the chart asya bundles; KEDA's own manifests where its repository is unreachable
