@@ -6,15 +6,18 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from tests.cluster import cgroups, platform
 from tests.cluster.building import Builds
 from tests.cluster.cluster import Cluster
+from tests.cluster.control_plane import scheduler
 from tests.cluster.kubectl import Kubectl
-from tests.cluster.plan import ClusterError
+from tests.cluster.plan import ROOT, ClusterError
 from tests.cluster.registry import push
 from tests.cluster.waiting import wait_until
 
@@ -90,15 +93,9 @@ def web(kubectl: Kubectl) -> str:
     namespace["metadata"]["labels"] = {"pod-security.kubernetes.io/enforce": "restricted"}  # type: ignore[index]
     kubectl.apply(namespace)
     wait_until("service account", lambda: "default" in kubectl("get", "serviceaccounts", "-n", "strict"), 30)
-    kubectl("apply", "-n", "strict", "-f", "-", data=_yaml(pod, service))
+    kubectl("apply", "-n", "strict", "-f", "-", data=yaml.safe_dump_all([pod, service]))
     kubectl.wait("pod/web", "condition=Ready", namespace="strict", seconds=120)
     return "web.strict.svc"
-
-
-def _yaml(*objects: object) -> str:
-    import yaml
-
-    return yaml.safe_dump_all(objects)
 
 
 def inside(kubectl: Kubectl, code: str, container: str = "main") -> str:
@@ -107,10 +104,8 @@ def inside(kubectl: Kubectl, code: str, container: str = "main") -> str:
 
 def test_a_pod_with_a_native_sidecar_runs_restricted(kubectl: Kubectl, web: str) -> None:
     status = kubectl.get("pod", "web", "-n", "strict")["status"]
-    assert [found["ready"] for found in (*status["initContainerStatuses"], *status["containerStatuses"])] == [
-        True,
-        True,
-    ]
+    both = [*status["initContainerStatuses"], *status["containerStatuses"]]
+    assert {found["name"]: found["ready"] for found in both} == {"side": True, "main": True}
 
 
 def test_a_service_is_reached_by_its_name(kubectl: Kubectl, web: str) -> None:
@@ -136,13 +131,11 @@ def test_nothing_leaves_the_cluster(cluster: Cluster, kubectl: Kubectl, web: str
             refused = f"import socket; print(socket.socket().connect_ex(('{host}', {port})))"
             code = f"import socket; socket.setdefaulttimeout(2); {refused}"
             assert inside(kubectl, code).strip() != "0"
-    with cluster.namespaces.network(), pytest.raises(OSError, match="[Uu]nreachable"):
+    with cluster.namespaces.network(), pytest.raises(OSError, match=r"[Uu]nreachable"):
         socket.create_connection(("192.0.2.1", 80), 2)
 
 
 def test_one_part_ends_and_comes_back_without_the_others(cluster: Cluster, kubectl: Kubectl) -> None:
-    from tests.cluster.control_plane import scheduler
-
     etcd = cluster.processes.pid("etcd")
     cluster.processes.stop("kube-scheduler", signal.SIGKILL)
     assert not cluster.processes.running("kube-scheduler")
@@ -152,10 +145,8 @@ def test_one_part_ends_and_comes_back_without_the_others(cluster: Cluster, kubec
 
 
 def test_another_process_sees_the_same_cluster(cluster: Cluster) -> None:
-    words = ["python", "-m", "tests.cluster", f"--name={cluster.plan.name}", "status"]
-    import sys
-
-    done = subprocess.run([sys.executable, *words[1:]], capture_output=True, text=True, check=False, timeout=60)
+    words = [sys.executable, "-m", "tests.cluster", f"--name={cluster.plan.name}", "status"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "ENDED" not in done.stdout
     assert "node1" in done.stdout
