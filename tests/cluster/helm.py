@@ -6,8 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from pyhelm3 import Client
-from pyhelm3.errors import Error
+from pyhelm3 import Client  # type: ignore[import-untyped]
+from pyhelm3.errors import Error  # type: ignore[import-untyped]
 from tests.cluster.kubectl import wrapper
 from tests.cluster.plan import ClusterError, Plan
 

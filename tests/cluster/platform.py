@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import Any
 
 import yaml
-from tests.cluster import brokers, registry
+from tests.cluster import brokers, preflight, registry
 from tests.cluster.building import Builds
 from tests.cluster.helm import Helm
 from tests.cluster.kubectl import Kubectl, command
@@ -32,6 +33,7 @@ def version() -> str:
 def push(namespaces: Namespaces) -> None:
     """Put images and packages into the node's registry, built where what they hold has changed."""
     plan = namespaces.plan
+    preflight.prepare(os.environ, preflight.BUILD_PACKAGES)
     builds = Builds(plan)
     for name, layout in builds.images(_IMAGES).items():
         registry.push(namespaces, layout, f"{plan.registry}/asya/{name}:{version()}")
