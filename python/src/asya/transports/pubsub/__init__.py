@@ -1,4 +1,4 @@
-"""Google Pub/Sub: gRPC calls of our own over `grpc.aio`, without Google's client library (docs/decisions/0008).
+"""Google Pub/Sub: gRPC calls of our own over `grpc.aio`, without Google's client library (docs/decisions/0009).
 
 Belongs here: everything that knows Pub/Sub. `grpc` and `google` are imported in `connection`, `messages` and
 `refusals` only, and by nothing outside this folder.

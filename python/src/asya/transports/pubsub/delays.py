@@ -1,4 +1,4 @@
-"""Messages that wait for their time (docs/decisions/0009).
+"""Messages that wait for their time (docs/decisions/0010).
 
 Each actor has a topic and a subscription for them. Whoever consumes the actor also pulls from there: a message whose
 time has come is published to the actor and acknowledged; with any other, the broker is told to let nobody have it until
