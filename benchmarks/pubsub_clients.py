@@ -1,8 +1,9 @@
 """CPU time per hop of the ways to use Pub/Sub from Python, against an emulator.
 
-Run as `python benchmarks/pubsub_clients.py transport|google|async ENDPOINT [BYTES] [CREDIT]`. A hop receives a message, publishes another of the
-same size, waits for the confirmation and acknowledges, with at most `CREDIT` messages under way. `google` is google-cloud-pubsub's own subscriber and
-publisher, `async` the generated client on grpc.aio with batches made by hand, `transport` is ours. The emulator's time does not count.
+Run as `python benchmarks/pubsub_clients.py KIND ENDPOINT [BYTES] [CREDIT]`. A hop receives a message, publishes another of
+the same size, waits for the confirmation and acknowledges, with at most `CREDIT` messages under way. The kinds: `google`,
+google-cloud-pubsub's own subscriber and publisher; `async`, the generated client on grpc.aio with batches made by hand;
+`transport` and `pull`, ours by its two ways to receive. The emulator's time does not count.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import sys
 import time
 import uuid
+from pathlib import Path
 
 HOPS, PROJECT = 5000, "bench"
 kind, endpoint = sys.argv[1:3]
@@ -22,15 +24,15 @@ started = time.process_time(), time.perf_counter()
 
 
 def memory():
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
 
 
 def report(ready, before, wall):
     cpu = time.process_time() - before
     print(
-        f"{kind:9} {cpu / HOPS * 1e6:6.0f} us CPU/hop, {HOPS / (time.perf_counter() - wall):6.0f} hops/s, {memory():4.0f} MiB, "
-        f"ready after {ready[0] * 1e3:.0f} ms of CPU, {ready[1] * 1e3:.0f} ms"
+        f"{kind:9} {cpu / HOPS * 1e6:6.0f} us CPU/hop, {HOPS / (time.perf_counter() - wall):6.0f} hops/s, "
+        f"{memory():4.0f} MiB, ready after {ready[0] * 1e3:.0f} ms of CPU, {ready[1] * 1e3:.0f} ms"
     )
 
 
