@@ -30,8 +30,8 @@ class Harness(ABC):
     counts_delayed = True
     tells_age = True
     """Whether `Depth` has the age of the oldest message."""
-    delayed_is_ready = False
-    """Whether what is delayed counts as ready until somebody has received it too early."""
+    hides_delayed = False
+    """Whether what is delayed counts as ready until somebody has received it too early, and as held from then on."""
     shortest_delay = 0.05
     """Seconds; shorter delays are rounded up to it."""
     fewest_deliveries = 1
@@ -275,8 +275,9 @@ async def depth_of(transport: Transport, actor: str) -> Depth:
 
 async def depth_becomes(harness: Harness, transport: Transport, actor: str, **expected: int) -> None:
     """Wait for numbers of `Depth`; those that this broker cannot tell are left out."""
-    if harness.delayed_is_ready and "ready" in expected:
-        expected["ready"] += expected.pop("delayed", 0)
+    total = None
+    if harness.hides_delayed and expected.get("delayed"):
+        total = sum(expected.pop(name, 0) for name in ("ready", "in_flight", "delayed"))
     if not harness.counts_in_flight:
         expected.pop("in_flight", None)
     if not harness.counts_delayed:
@@ -286,7 +287,7 @@ async def depth_becomes(harness: Harness, transport: Transport, actor: str, **ex
     async def same() -> bool:
         found = await harness.depth(transport, actor)
         seen.update({name: getattr(found, name) for name in expected})
-        return seen == expected
+        return seen == expected and total in (None, found.ready + (found.in_flight or 0))
 
     try:
         await until(same, "")

@@ -23,8 +23,7 @@ class SqsHarness(Harness):
     def __init__(self, server: MotoServer, *, fifo: bool = False) -> None:
         super().__init__()
         self.server, self.fifo = server, fifo
-        # In a FIFO queue what is delayed is hidden by whoever received it too early, and counts as held from then on.
-        self.delayed_is_ready = fifo
+        self.hides_delayed = fifo
         self.counts_delayed = self.counts_in_flight = not fifo
 
     def settings(self) -> SqsSettings:
