@@ -2,8 +2,7 @@
 
 moto looks for messages without a lock, so that two questions at once may be given the same one; here they take turns.
 
-`MotoServer` is a context manager; `stop` and `start` on the same port make outages, which lose what was in it.
-`authorise` switches moto's IAM checks on; until then everybody may do everything.
+`MotoServer` is a context manager. `authorise` switches moto's IAM checks on; until then everybody may do everything.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import signal
 import subprocess
 import sys
 import tempfile
@@ -96,16 +94,6 @@ class MotoServer:
         if process is not None:
             process.kill()
             process.wait(10)
-
-    def pause(self) -> None:
-        """Let it accept connections and answer nothing."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Go on where it was paused."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
 
     def client(self, service: str, **credentials: str) -> Any:
         """Return a client of its own for looking from outside."""

@@ -66,7 +66,7 @@ class Session:
                     self._client = await self._threads.make(self.settings)
                     await self._ask()
                 except ConnectionLostError as error:
-                    self._lost(error, log_it=True)
+                    self._lost(error)
                     await backoff.wait()
                 except BaseException:
                     self._threads.close()
@@ -176,10 +176,10 @@ class Session:
         if self._threads is not None and not self._link.connected and self._mending is None:
             self._link.set(True)
 
-    def _lost(self, error: ConnectionLostError, *, log_it: bool = False) -> None:
+    def _lost(self, error: TransportError) -> None:
         if self._threads is None:
             return
-        if log_it or self._link.connected:
+        if self._link.connected or self._link.reason != str(error):
             log.warning("SQS: %s", error)
         self._link.set(False, str(error))
         if self._mending is None and not self._opening.locked():
@@ -194,7 +194,7 @@ class Session:
                 self._client = await self._threads.make(self.settings)
                 await self._ask()
             except TransportError as error:
-                self._link.set(False, str(error))
+                self._lost(error)
             else:
                 break
         self._mending = None
