@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 import time
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from asya.transports.pubsub.refusals import Call, ExistsError
 EDITOR: Final = "roles/pubsub.editor"
 DELIVERY_LIMITS: Final = (5, 100)
 """What Pub/Sub takes; its number is approximate."""
-ACK_DEADLINES: Final = (10, 600)
+SHORTEST_DEADLINE: Final = 10
 RETENTION: Final = 7 * 24 * 3600
 DEAD_RETENTION: Final = 31 * 24 * 3600
 DELAYED_LEASE: Final = 10
@@ -30,8 +29,11 @@ WATCH: Final = "asya.watch-"
 class Control:
     """The administrator's part."""
 
-    def __init__(self, connection: Connection, addresses: Addresses, *, ordered: bool = False) -> None:
-        self._connection, self._addresses, self._ordered = connection, addresses, ordered
+    def __init__(
+        self, connection: Connection, addresses: Addresses, *, lease_seconds: int, ordered: bool = False
+    ) -> None:
+        self._connection, self._addresses = connection, addresses
+        self._lease_seconds, self._ordered = lease_seconds, ordered
 
     async def declare(self, queues: Sequence[QueueSpec]) -> None:
         """See `Transport.declare`."""
@@ -100,9 +102,9 @@ class Control:
         # Topics that are published to last: what is published without a subscription is gone.
         await self._subscribe(spec.actor, dead, {"ack_deadline_seconds": 60}, keep=DEAD_RETENTION)
         await self._subscribe(spec.actor, delayed, {"ack_deadline_seconds": DELAYED_LEASE})
-        shortest, longest = ACK_DEADLINES
         wanted = {
-            "ack_deadline_seconds": min(max(math.ceil(spec.call_seconds), shortest), longest),
+            # What a process takes and dies with before it can say how long it wants it; not as long as a call may last.
+            "ack_deadline_seconds": max(self._lease_seconds, SHORTEST_DEADLINE),
             "enable_message_ordering": self._ordered,
             "dead_letter_policy": CLASSES["DeadLetterPolicy"](
                 dead_letter_topic=addresses.topic(dead), max_delivery_attempts=spec.delivery_limit

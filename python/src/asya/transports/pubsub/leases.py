@@ -103,11 +103,13 @@ class Leases:
         self._modify(token, seconds, _nobody_waits)
 
     async def extend(self, token: Token, seconds: float) -> None:
-        """Hold a delivery for `seconds` from now, at most ten minutes.
+        """Hold a delivery for `seconds` from now, at most ten minutes; one that is being settled needs no holding.
 
         Raises:
             LeaseLostError: It is not ours any more.
         """
+        if token.settled:
+            return
         if (lost := token.lost()) is not None:
             raise lost
         whole = min(max(1, round(seconds)), LONGEST)

@@ -46,8 +46,10 @@ class PubsubTransport:
         self._addresses = Addresses(settings.project, names)
         self._connection = Connection(where, self.link)
         self._publisher = Publisher(self._connection, ordered=settings.ordered)
-        self._control = Control(self._connection, self._addresses, ordered=settings.ordered)
         self._lease_seconds = max(1, round(settings.lease_seconds))
+        self._control = Control(
+            self._connection, self._addresses, lease_seconds=self._lease_seconds, ordered=settings.ordered
+        )
         # Emulators pay no heed to a stream's flow control, so whoever came first would get everything.
         self._stream = not where.plain if settings.receive is None else settings.receive == "stream"
         self._consumers: list[tuple[ActorConsumer, Delays]] = []
