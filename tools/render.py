@@ -107,6 +107,10 @@ def render(found: Programs, address: str, xr: Path, composition: Path, *options:
     if done.returncode:
         said = done.stderr.strip() or done.stdout.strip()
         raise RenderError(f"`{shlex.join(map(str, command))}` failed:\n{said}")
+    status = next(iter(yaml.safe_load_all(done.stdout))).get("status") or {}
+    if status.get("phase") == "Degraded":
+        # Crossplane renders a refusal too: the function says it in the composite, where people will read it.
+        raise RenderError(f"{xr} is refused: {status['message']}")
     return done.stdout
 
 
