@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.cluster.namespaces import Namespaces
-from tests.cluster.plan import Plan
+from tests.cluster.node import SOCKET
+from tests.cluster.plan import ClusterError, Plan
 from tests.cluster.processes import Component, Http
 from tests.cluster.programs import program
+
+CTR = "ctr"
 
 
 def registry(plan: Plan) -> Component:
@@ -34,7 +37,23 @@ def place(plan: Plan, name: str) -> str:
 def push(namespaces: Namespaces, image: Path, name: str) -> None:
     """Push an image (a layout's folder or an archive) under its full name.
 
+    Where the name stood for another one, the node forgets that: pods that are started from now on have the new one.
+
     Raises:
         ClusterError: It cannot be pushed.
     """
-    namespaces.run([str(program("crane").path), "push", "--insecure", str(image), place(namespaces.plan, name)])
+    crane, where = str(program("crane").path), place(namespaces.plan, name)
+    before = _digest(namespaces, where)
+    namespaces.run([crane, "push", "--insecure", str(image), where])
+    if before not in {None, _digest(namespaces, where)}:
+        images = [CTR, f"--address={SOCKET}", "--namespace=k8s.io", "images"]
+        known = namespaces.run([*images, "list", "--quiet"]).split()
+        if old := [each for each in known if "@" not in each and place(namespaces.plan, each) == where]:
+            namespaces.run([*images, "remove", *old])
+
+
+def _digest(namespaces: Namespaces, where: str) -> str | None:
+    try:
+        return namespaces.run([str(program("crane").path), "digest", "--insecure", where])
+    except ClusterError:
+        return None

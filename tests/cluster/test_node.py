@@ -17,7 +17,9 @@ from tests.cluster.building import Builds
 from tests.cluster.cluster import Cluster
 from tests.cluster.control_plane import scheduler
 from tests.cluster.kubectl import Kubectl
+from tests.cluster.oci import Image
 from tests.cluster.plan import ROOT, ClusterError
+from tests.cluster.programs import program
 from tests.cluster.registry import push
 from tests.cluster.waiting import wait_until
 
@@ -133,6 +135,23 @@ def test_nothing_leaves_the_cluster(cluster: Cluster, kubectl: Kubectl, web: str
             assert inside(kubectl, code).strip() != "0"
     with cluster.namespaces.network(), pytest.raises(OSError, match=r"[Uu]nreachable"):
         socket.create_connection(("192.0.2.1", 80), 2)
+
+
+def test_a_name_that_is_pushed_anew_is_pulled_anew(cluster: Cluster, kubectl: Kubectl, tmp_path: Path) -> None:
+    for text in ("first", "second"):
+        said = tmp_path / text
+        said.write_text(text)
+        base = {"usr/local/bin/pause": program("pause").path, "said": said}
+        cluster.push(Image("test/said", base, ["/usr/local/bin/pause"], f"{os.getpid()}-{text}"))
+        container = {"name": "main", "image": "registry.invalid/test/said:1", "securityContext": RESTRICTED}
+        kubectl.apply(
+            {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": text}, "spec": {"containers": [container]}}
+        )
+        kubectl.wait(f"pod/{text}", "condition=Ready")
+    images = {
+        text: kubectl.get("pod", text)["status"]["containerStatuses"][0]["imageID"] for text in ("first", "second")
+    }
+    assert images["first"] != images["second"]
 
 
 def test_one_part_ends_and_comes_back_without_the_others(cluster: Cluster, kubectl: Kubectl) -> None:
