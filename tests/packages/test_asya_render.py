@@ -63,7 +63,8 @@ def test_a_composition_of_something_else_is_refused(run: CliRunner) -> None:
 def test_a_missing_flavor_is_told_and_a_given_one_is_used(run: CliRunner) -> None:
     example = str(EXAMPLES / "rabbitmq" / "full.yaml")
     result = run.invoke(command, [example])
-    assert "FlavorsResolved: spec.flavors: there is no EnvironmentConfig" in result.stderr
+    assert result.exit_code == 1
+    assert "refused: shop/caption: spec.flavors: there is no EnvironmentConfig" in result.stderr
     result = run.invoke(command, [example, "--with", str(EXAMPLES / "required.yaml")])
     assert result.stderr == ""
     (deployment,) = [each for each in yaml.safe_load_all(result.stdout) if each["kind"] == "Deployment"]

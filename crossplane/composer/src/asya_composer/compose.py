@@ -144,9 +144,8 @@ def _resolve(claim: Claim, found: Found) -> dict[str, Any] | Condition:
         return Condition(conditions.FLAVORS, "Unknown", "Reading", "flavors are being read")
     missing = [name for name in names if name not in found.flavors]
     if missing:
-        many = "s" if len(missing) > 1 else ""
-        message = f"spec.flavors: there is no EnvironmentConfig{many} {', '.join(map(repr, missing))}"
-        return Condition(conditions.FLAVORS, "False", "FlavorMissing", message)
+        message = f"spec.flavors: there is no EnvironmentConfig {', '.join(map(repr, missing))}"
+        return Condition(conditions.FLAVORS, "False", conditions.FLAVOR_MISSING, message)
     return flavors.merge([flavors.read(name, found.flavors[name]) for name in names], claim.spec)
 
 

@@ -10,7 +10,8 @@ from asya_composer.model import Condition, Context, Manifest, Observed, Part, Qu
 
 QUEUE, IDENTITY, AUTOSCALER, WORKLOAD = "QueueReady", "IdentityReady", "AutoscalerReady", "WorkloadReady"
 FLAVORS = "FlavorsResolved"
-REFUSED = "Refused"
+REFUSED, FLAVOR_MISSING = "Refused", "FlavorMissing"
+"""Reasons for which nothing is composed."""
 PARTS: dict[Part, str] = {"queue": QUEUE, "identity": IDENTITY, "autoscaler": AUTOSCALER, "workload": WORKLOAD}
 NOT_SCALED = Condition(AUTOSCALER, "True", "Disabled", "spec.scaling.enabled is false")
 

@@ -18,7 +18,7 @@ from asya.api.problems import findings
 from asya.api.rules_mesh import TERMINAL_ACTORS
 from asya_composer.compose import Composition, Found, compose, refuse
 from asya_composer.composite import Claim, read
-from asya_composer.conditions import REFUSED
+from asya_composer.conditions import FLAVOR_MISSING, REFUSED
 from asya_composer.errors import CompositionError
 from asya_composer.model import Condition, Manifest, Observed, Resource, Seen
 from asya_composer.moving import Old
@@ -222,4 +222,4 @@ def _announce(answer: fnv1.RunFunctionResponse, composite: Manifest, told: Itera
             response.warning(answer, f"{each.type}: {each.message}")
 
 
-_ANNOUNCED = ("Failed", REFUSED, "FlavorMissing", "Mixed", "CrewMissing", "Draining")
+_ANNOUNCED = ("Failed", REFUSED, FLAVOR_MISSING, "Mixed", "CrewMissing", "Draining")

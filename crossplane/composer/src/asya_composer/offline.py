@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from crossplane.function.proto.v1 import run_function_pb2 as fnv1
 
-from asya_composer.conditions import REFUSED
+from asya_composer.conditions import FLAVOR_MISSING, REFUSED
 from asya_composer.errors import CompositionError
 from asya_composer.function import run
 from asya_composer.kinds import COMPOSED, READ
@@ -136,5 +136,6 @@ def _rendered(answer: fnv1.RunFunctionResponse) -> Rendered:
             Condition(each.type, fnv1.Status.Name(each.status).rpartition("_")[2].title(), each.reason, each.message)
             for each in answer.conditions
         ),
-        "; ".join(fatal) or next((each.message for each in answer.conditions if each.reason == REFUSED), ""),
+        "; ".join(fatal)
+        or next((each.message for each in answer.conditions if each.reason in (REFUSED, FLAVOR_MISSING)), ""),
     )

@@ -71,7 +71,8 @@ def command(
       asya render actors/ --diff                  what applying the folder would change
       helm template my-chart | asya render - --composition platform.yaml
 
-    What keeps an actor from working, such as a flavor that does not exist, is told on standard error.
+    Why an actor is refused (a flavor that does not exist is a reason) and what will keep it from working is told on
+    standard error.
 
     Exit status: 0 rendered, and with --diff nothing would change; 3 with --diff, something would; 1 refused, or an
     error; 2 wrong usage.
