@@ -477,6 +477,20 @@ class TestRefusals:
         await depth_becomes(sqs, watcher, "a", ready=0, in_flight=0, dead=0)
         assert "cannot be reached" in caplog.text
 
+    async def test_an_endpoint_that_is_not_there_yet_is_waited_for(self, sqs: SqsHarness, aws: FakeRefusals) -> None:
+        watcher = await sqs.connect("a")
+        aws.stop()
+        transport = SqsTransport(sqs.names, replace(sqs.settings(), endpoint=aws.url, max_attempts=1))
+        opening = asyncio.ensure_future(transport.open())
+        await until(lambda: _holds("cannot be reached" in transport.link.reason), "the reason is told")
+        assert not opening.done()
+        aws.start()
+        async with asyncio.timeout(20):
+            await opening
+        await transport.publish([Outgoing("a", b"x")])
+        await depth_becomes(sqs, watcher, "a", ready=1)
+        await transport.close()
+
     async def test_a_throttling_storm_is_sat_out(self, sqs: SqsHarness, aws: FakeRefusals) -> None:
         watcher = await sqs.connect("a", "b")
         await watcher.publish([Outgoing("a", b"%d" % number) for number in range(10)])

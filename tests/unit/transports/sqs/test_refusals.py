@@ -36,6 +36,7 @@ TABLE: list[tuple[str, str, bool, type[TransportError], str]] = [
         f'{{"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "{ARN}"}} is missing',
     ),
     ("AccessDeniedException", "", False, DeniedError, "sqs:SendMessage is denied"),
+    ("KmsAccessDenied", "", False, DeniedError, "kms:Decrypt or kms:GenerateDataKey is missing"),
     ("ExpiredToken", "", False, ConnectionLostError, "credentials have expired"),
     ("ExpiredTokenException", "", False, ConnectionLostError, "credentials have expired"),
     ("InvalidClientTokenId", "", False, DeniedError, "does not accept the credentials"),

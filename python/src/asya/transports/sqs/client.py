@@ -28,6 +28,9 @@ from botocore.exceptions import (
     PartialCredentialsError,
     SSLError,
 )
+from botocore.exceptions import (
+    ConnectionError as LibraryConnectionError,
+)
 
 from asya.errors import ConnectionLostError, DeniedError, TransportError
 from asya.transports.settings import SqsSettings
@@ -220,6 +223,6 @@ def _ours(error: BotoCoreError, settings: SqsSettings, endpoint: str) -> Transpo
         return ConnectionLostError(f"{endpoint}: no encrypted connection: {error}")
     if isinstance(error, EndpointConnectionError) and settings.endpoint is None:
         return ConnectionLostError(f"{endpoint} cannot be reached; is region {settings.region} right? ({error})")
-    if isinstance(error, HTTPClientError):
+    if isinstance(error, HTTPClientError | LibraryConnectionError):
         return ConnectionLostError(f"{endpoint} cannot be reached: {error}")
     return TransportError(f"{endpoint}: {error}")

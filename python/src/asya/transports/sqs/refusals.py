@@ -19,7 +19,8 @@ from asya.errors import (
 from asya.transports.sqs.places import Place
 
 _MISSING: Final = {"QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", "NonExistentQueue"}
-_DENIED: Final = {"AccessDenied", "AccessDeniedException", "KmsAccessDenied", "UnauthorizedOperation"}
+_DENIED: Final = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
+_KEY_DENIED: Final = {"KmsAccessDenied", "KMS.AccessDeniedException"}
 _STALE: Final = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}
 _CREDENTIALS: Final = {
     "InvalidClientTokenId",
@@ -79,6 +80,8 @@ def translated(refusal: Refusal, place: Place | None = None, size: int = 0) -> T
         return place.missing()
     if code in _DENIED:
         return DeniedError(f"{refusal.action} is denied; the IAM statement {statement(refusal)} is missing ({message})")
+    if code in _KEY_DENIED:
+        return DeniedError(f"the queue's key may not be used: kms:Decrypt or kms:GenerateDataKey is missing ({message})")
     if code in _STALE:
         return ConnectionLostError(f"the AWS credentials have expired, new ones are looked for ({message})")
     if code in _CLOCK or (code in _CREDENTIALS and ("expired" in message or "not yet current" in message)):

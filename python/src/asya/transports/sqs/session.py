@@ -7,7 +7,7 @@ import logging
 import random
 from typing import Any, Final
 
-from asya.errors import ConnectionLostError, NoDestinationError, TransportError
+from asya.errors import ConnectionLostError, NoDestinationError, RefusedError, TransportError
 from asya.transports.base import Link
 from asya.transports.naming import QueueNames
 from asya.transports.settings import SqsSettings
@@ -159,7 +159,7 @@ class Session:
         parameters = {"QueueName": name}
         try:
             await self._threads.sqs(self._client, "get_queue_url", parameters, place, self.settings)
-        except NoDestinationError:
+        except (NoDestinationError, RefusedError):
             pass
         except TransportError as error:
             # Not to be allowed this question says nothing about what else is allowed.
