@@ -23,6 +23,7 @@ SUITE = "bookworm"
 INCLUDED = ("python3", "python3-venv", "python-is-python3", "ca-certificates")
 _AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 _BUILD_SECONDS = 1800.0
+_KEPT = 3
 _IMAGE_SOURCES = ("python", "sidecar", "requirements", "tools/images.py")
 _PACKAGE_SOURCES = (
     *("python", "crossplane", "requirements", "xrds", "compositions", "charts/asya-crossplane"),
@@ -62,6 +63,7 @@ class Builds:
                     archive = self._tool("images.py", name, f"--base={base}", f"--folder={archives}").split()[-1]
                     self._copy(f"docker-archive:{archive}", target)
                     Path(archive).unlink()
+                    _drop_older(target, name)
             found[name] = target
         return found
 
@@ -82,6 +84,7 @@ class Builds:
                 making = folder.with_name(f".{folder.name}.{os.getpid()}")
                 self._tool("packages.py", f"--base={base}", f"--folder={making}")
                 making.rename(folder)
+                _drop_older(folder)
         return {path.stem.rpartition("-amd64")[0] or path.stem: path for path in folder.glob("*.xpkg")}
 
     def _make_base(self, name: str, authorities: bytes) -> None:
@@ -139,6 +142,13 @@ class Builds:
         with (self._cache / f".{name}.lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def _drop_older(newest: Path, name: str = "") -> None:
+    """Remove what was built before the last few of the same name: each change of the sources makes another one."""
+    others = [path for path in newest.parent.glob(f"{name}-*" if name else "[!.]*") if path != newest]
+    for path in sorted(others, key=lambda found: found.stat().st_mtime, reverse=True)[_KEPT - 1 :]:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _key(base: str, tops: Sequence[str]) -> str:
