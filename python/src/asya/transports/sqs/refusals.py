@@ -81,7 +81,8 @@ def translated(refusal: Refusal, place: Place | None = None, size: int = 0) -> T
     if code in _DENIED:
         return DeniedError(f"{refusal.action} is denied; the IAM statement {statement(refusal)} is missing ({message})")
     if code in _KEY_DENIED:
-        return DeniedError(f"the queue's key may not be used: kms:Decrypt or kms:GenerateDataKey is missing ({message})")
+        missing = "kms:Decrypt or kms:GenerateDataKey is missing"
+        return DeniedError(f"the queue's key may not be used: {missing} ({message})")
     if code in _STALE:
         return ConnectionLostError(f"the AWS credentials have expired, new ones are looked for ({message})")
     if code in _CLOCK or (code in _CREDENTIALS and ("expired" in message or "not yet current" in message)):
