@@ -1,6 +1,7 @@
 """CPU time per message of the ways to call SQS from asyncio, against an endpoint that is given.
 
-Run as `python benchmarks/sqs_clients.py threads|aiobotocore ENDPOINT`, by an interpreter that has the library. Each message is sent, received and deleted; calls carry one message or ten. The server's time does not count.
+Run as `python benchmarks/sqs_clients.py threads|aiobotocore ENDPOINT`, by an interpreter that has the library. Each
+message is sent, received and deleted; calls carry one message or ten. The server's time does not count.
 """
 
 from __future__ import annotations
