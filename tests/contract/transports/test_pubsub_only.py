@@ -488,6 +488,112 @@ async def test_what_is_just_below_the_limit_goes_alone(pubsub_endpoint: str) -> 
         await transport.close()
 
 
+class Line:
+    """Passes bytes on to the emulator; can be cut and mended."""
+
+    def __init__(self, endpoint: str) -> None:
+        host, _, port = endpoint.rpartition(":")
+        self._target = (host, int(port))
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+        self.port = 0
+
+    async def mend(self) -> None:
+        self._server = await asyncio.start_server(self._pass, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        await self._server.wait_closed()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(*self._target)
+        self._writers |= {writer, back}
+        await asyncio.gather(_copy(reader, back), _copy(there, writer))
+        self._writers -= {writer, back}
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+async def test_a_line_that_is_cut_again_and_again_loses_nothing(harness: PubsubHarness) -> None:
+    """Each message is passed on at least once, whatever was under way when the line broke."""
+    total, cuts = 120, 3
+    watching = await connect(harness, "a", "b")
+    line = Line(harness._endpoint)
+    await line.mend()
+    behind = PubsubHarness(f"127.0.0.1:{line.port}", harness._receive)
+    behind.names, behind.lease_seconds = harness.names, 2.0
+    working = behind.make()
+    await working.open()
+    await watching.publish([Outgoing("a", b"%d" % number) for number in range(total)])
+    passed: set[bytes] = set()
+    failed = 0
+    going: set[asyncio.Task[None]] = set()
+
+    async def work(delivery: Any) -> None:
+        nonlocal failed
+        await asyncio.sleep(0.02)
+        while True:
+            try:
+                await working.complete(delivery, [Outgoing("b", delivery.body)])
+                passed.add(delivery.body)
+            except LeaseLostError:
+                failed += 1
+            except ConnectionLostError:
+                failed += 1
+                await asyncio.sleep(0.1)
+                continue
+            return
+
+    def receive(delivery: Any) -> None:
+        going.add(task := asyncio.create_task(work(delivery)))
+        task.add_done_callback(going.discard)
+
+    await working.consume("a", 4, receive)
+    for number in range(1, cuts + 1):
+
+        async def far(number: int = number) -> bool:
+            return len(passed) >= number * total // (cuts + 2)
+
+        await until(far, f"part {number} is done", bound=30)
+        await line.cut()
+        await until(_link_is(working, connected=False), "the link is down")
+        await line.mend()
+        await until(_link_is(working, connected=True), "the link is up")
+    assert failed
+    depth = None
+
+    async def empty() -> bool:
+        nonlocal depth
+        depth = await watching.depth(["a", "b"])
+        return depth["a"].ready == 0 and not going
+
+    await until(empty, "a is empty", bound=60)
+    inbox = Inbox()
+    assert depth is not None
+    await watching.consume("b", 1000, inbox)
+    await inbox.take_many(depth["b"].ready)
+    assert set(inbox.bodies) == {b"%d" % number for number in range(total)}
+    await working.close()
+    await line.cut()
+
+
+def _link_is(transport: Any, *, connected: bool) -> Callable[[], Any]:
+    async def holds() -> bool:
+        return transport.link.connected is connected
+
+    return holds
+
+
 async def test_an_emulator_that_is_gone_and_comes_back() -> None:
     """Publishes fail while it is gone, the link says so, and consumers go on by themselves."""
     try:
