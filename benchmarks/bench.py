@@ -13,6 +13,7 @@ from tests.support import mesh
 
 from benchmarks import curves, endurance, pods
 from benchmarks.idle import Up
+from benchmarks.image import own_layer
 from benchmarks.judge import Samples
 from benchmarks.kinds import BY_NAME, KINDS, OURS, RAW, RAW_JSON, Kind, rotated
 from benchmarks.payload import MIB
@@ -316,6 +317,8 @@ class Bench:
             "compose.memory": served["memory"],
             "compose.start": served["start"],
         }
+        if (size := own_layer("function-asya")) is not None:
+            figures["compose.image"] = size
         for row, value in figures.items():
             self.samples.add(row, number, value)
         return f"{own['few']['p50']:.2f} ms, served {served['p50']:.2f} ms"
