@@ -34,6 +34,7 @@ class FakePubsubServer:
         self.exactly_once = False
         self.published: list[bytes] = []
         self.publish_calls = 0
+        self.authorizations: list[str] = []
         self.acknowledged: list[str] = []
         self.extended: list[tuple[int, list[str]]] = []
         self.flow_control: list[int] = []
@@ -44,8 +45,8 @@ class FakePubsubServer:
         self._outgoing: asyncio.Queue[bytes] = asyncio.Queue()
         self._streams: dict[asyncio.Future[tuple[grpc.StatusCode, str]], int] = {}
 
-    async def start(self) -> None:
-        """Listen on a free loopback port."""
+    async def start(self, credentials: grpc.ServerCredentials | None = None) -> None:
+        """Listen on a free loopback port; with a server's credentials, by TLS."""
         self._server = grpc.aio.server()
         for service, methods in _METHODS.items():
             handlers = {
@@ -65,7 +66,11 @@ class FakePubsubServer:
             self._server.add_generic_rpc_handlers(
                 (grpc.method_handlers_generic_handler(f"{PACKAGE}.{service}", handlers),)
             )
-        port = self._server.add_insecure_port("127.0.0.1:0")
+        port = (
+            self._server.add_insecure_port("127.0.0.1:0")
+            if credentials is None
+            else self._server.add_secure_port("127.0.0.1:0", credentials)
+        )
         self.endpoint = f"127.0.0.1:{port}"
         await self._server.start()
 
@@ -124,6 +129,7 @@ class FakePubsubServer:
     async def _publish(self, request: Any, context: Any) -> Any:
         await self._check("Publish", context)
         self.publish_calls += 1
+        self.authorizations += [value for key, value in context.invocation_metadata() if key == "authorization"]
         self.published += [message.data for message in request.messages]
         return CLASSES["PublishResponse"](message_ids=[str(next(self._ids)) for _ in request.messages])
 
