@@ -34,6 +34,10 @@ class Harness(ABC):
     """Whether what is delayed counts as ready until somebody has received it too early, and as held from then on."""
     shortest_delay = 0.05
     """Seconds; shorter delays are rounded up to it."""
+    shortest_lease = 0.1
+    """Seconds; shorter leases are rounded up to it."""
+    counts_returns = False
+    """Whether a delivery that was given back counts towards the delivery limit."""
     fewest_deliveries = 1
     """The lowest delivery limit that there is."""
     keeps_to_credit = True
