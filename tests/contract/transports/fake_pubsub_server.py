@@ -40,6 +40,8 @@ class FakePubsubServer:
         self.flow_control: list[int] = []
         self._refusals: dict[str, tuple[grpc.StatusCode, str]] = {}
         self._refused = 0
+        self.pulls_wait = False
+        self._pulls = 0
         self._failing: dict[str, str] = {}
         self._ids = itertools.count(1)
         self._outgoing: asyncio.Queue[bytes] = asyncio.Queue()
@@ -113,6 +115,14 @@ class FakePubsubServer:
 
         return holds
 
+    def has_pulls(self, count: int) -> Holds:
+        """Tell whether as many pulls have come."""
+
+        async def holds() -> bool:
+            return self._pulls >= count
+
+        return holds
+
     def has_acknowledged(self, count: int) -> Holds:
         """Tell whether as many ids were acknowledged."""
 
@@ -161,6 +171,9 @@ class FakePubsubServer:
         return CLASSES["Nothing"]()
 
     async def _pull(self, request: Any, context: Any) -> Any:
+        self._pulls += 1
+        if self.pulls_wait:
+            await asyncio.Event().wait()
         return CLASSES["PullResponse"]()
 
     async def _streamingpull(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:

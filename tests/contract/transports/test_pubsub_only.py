@@ -7,6 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -627,3 +628,17 @@ async def test_an_emulator_that_is_gone_and_comes_back() -> None:
         await transport.close()
     finally:
         await asyncio.to_thread(emulator.remove)
+
+
+async def test_a_pull_that_waits_at_google_does_not_hold_up_the_end(fake_server: FakePubsubServer) -> None:
+    """Google keeps a pull open while there is nothing; an emulator answers at once."""
+    settings = PubsubSettings(project="p", endpoint=fake_server.endpoint, receive="pull")
+    transport = PubsubTransport(QueueNames("n"), settings)
+    await transport.open()
+    fake_server.pulls_wait = True
+    transport._connection._endpoint = replace(transport._connection._endpoint, plain=False)
+    consumer = await transport.consume("a", 1, Inbox())
+    await until(fake_server.has_pulls(2), "the actor's pull and that of its delays wait")
+    async with asyncio.timeout(5):
+        await consumer.close()
+        await transport.close()

@@ -24,7 +24,7 @@ GOOGLES = {
     "StreamRequest": "StreamingPullRequest",
     "StreamResponse": "StreamingPullResponse",
     "ModifyRequest": "ModifyAckDeadlineRequest",
-    "TopicRequest": "GetTopicRequest",
+    "TopicRequest": "DeleteTopicRequest",
     "SubscriptionRequest": "GetSubscriptionRequest",
     "SnapshotRequest": "CreateSnapshotRequest",
     "SnapshotName": "DeleteSnapshotRequest",

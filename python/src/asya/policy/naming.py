@@ -19,6 +19,11 @@ def shorten(text: str, limit: int, *, separator: str, digits: int) -> str:
     return text[: limit - digits - len(separator)].rstrip("-_.") + separator + digest
 
 
+def pubsub_delayed(queue: str) -> str:
+    """Return what the topic and subscription of an actor's delayed messages are called; no queue's name has a dot."""
+    return f"{queue}.delay"
+
+
 def sqs_queue(queue: str, *, separator: str, fifo: bool = False) -> str:
     """Return what a queue is called at SQS: at most 80 characters."""
     end = FIFO if fifo else ""

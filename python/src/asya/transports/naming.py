@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from asya.errors import TransportError
+from asya.policy.naming import pubsub_delayed
 
 Style = Literal["underscore", "dash"]
 DELAYS = "asya.delay"
@@ -34,8 +35,8 @@ class QueueNames:
         return self.queue(actor) + self.separator + "dlq"
 
     def delayed(self, actor: str) -> str:
-        """Name of what holds an actor's delayed messages, where the broker has no delays; the dot keeps it apart."""
-        return self.queue(actor) + ".delay"
+        """Name of what holds an actor's delayed messages on Pub/Sub."""
+        return pubsub_delayed(self.queue(actor))
 
     @property
     def exchange(self) -> str:

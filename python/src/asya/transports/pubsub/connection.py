@@ -40,7 +40,6 @@ _METHODS: Final = {
     "Acknowledge": ("Subscriber", "AcknowledgeRequest", "Nothing"),
     "ModifyAckDeadline": ("Subscriber", "ModifyRequest", "Nothing"),
     "CreateTopic": ("Publisher", "Topic", "Topic"),
-    "GetTopic": ("Publisher", "TopicRequest", "Topic"),
     "DeleteTopic": ("Publisher", "TopicRequest", "Nothing"),
     "CreateSubscription": ("Subscriber", "Subscription", "Subscription"),
     "GetSubscription": ("Subscriber", "SubscriptionRequest", "Subscription"),
@@ -134,7 +133,8 @@ class Connection:
         call = self._stream()
         closing = asyncio.get_running_loop().create_task(_close_on(ending, call))
         try:
-            await call.write(CLASSES["StreamRequest"](**fields))
+            with contextlib.suppress(asyncio.InvalidStateError):  # it has ended already; reading tells why
+                await call.write(CLASSES["StreamRequest"](**fields))
             while (response := await call.read()) is not grpc.aio.EOF:
                 yield response
         except grpc.RpcError as error:

@@ -154,7 +154,8 @@ class ActorConsumer:
         )
         async with contextlib.aclosing(responses):
             async for response in responses:
-                self.leases.exactly_once = response.subscription_properties.exactly_once_delivery_enabled
+                if response.HasField("subscription_properties"):
+                    self.leases.exactly_once = response.subscription_properties.exactly_once_delivery_enabled
                 for received in response.received_messages:
                     self._arrived(received, shorten=lease > self._lease_seconds)
 
@@ -168,14 +169,9 @@ class ActorConsumer:
             if free <= 0:
                 await self._changed.wait()
                 continue
-            found = await self._connection.call(
-                "Pull",
-                self._call,
-                within=LONG_POLL_SECONDS,
-                subscription=self._subscription,
-                max_messages=free,
-                return_immediately=self._connection.emulated,
-            )
+            found = await self._pull_once(free)
+            if found is None:
+                return
             for received in found.received_messages:
                 self._arrived(received, shorten=True)
             if found.received_messages:
@@ -185,6 +181,27 @@ class ActorConsumer:
                 async with asyncio.timeout(idle):
                     await self._ending.wait()
             idle = min(idle * 2, IDLE_LONGEST)
+
+    async def _pull_once(self, free: int) -> Any:  # noqa: ANN401  a message, or None when receiving was ended meanwhile
+        pulling = asyncio.get_running_loop().create_task(
+            self._connection.call(
+                "Pull",
+                self._call,
+                within=LONG_POLL_SECONDS,
+                subscription=self._subscription,
+                max_messages=free,
+                return_immediately=self._connection.emulated,
+            )
+        )
+        if self._connection.emulated:
+            return await pulling  # it answers at once
+        ending = asyncio.get_running_loop().create_task(self._ending.wait())
+        try:
+            await asyncio.wait({pulling, ending}, return_when=asyncio.FIRST_COMPLETED)
+            return await pulling if pulling.done() else None
+        finally:
+            pulling.cancel()
+            ending.cancel()
 
     def _arrived(self, received: Any, *, shorten: bool) -> None:  # noqa: ANN401  a message
         token = self.leases.token(received.ack_id, self._lease_seconds)

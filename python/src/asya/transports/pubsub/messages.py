@@ -32,7 +32,6 @@ TABLE: Final[dict[str, dict[str, str]]] = {
     "StreamRequest": {
         "subscription": "1 string",
         "stream_ack_deadline_seconds": "5 int32",
-        "client_id": "6 string",
         "max_outstanding_messages": "7 int64",
     },
     "Properties": {"exactly_once_delivery_enabled": "1 bool", "message_ordering_enabled": "2 bool"},
