@@ -133,6 +133,8 @@ class SqliteHarness(Harness):
         assert receiving is not None
         receiving.stop()
         await receiving.writer.stop()
+        assert transport._ringer is not None
+        transport._ringer.close()
 
 
 class RabbitmqHarness(Harness):
