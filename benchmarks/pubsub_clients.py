@@ -2,8 +2,8 @@
 
 Run as `python benchmarks/pubsub_clients.py KIND ENDPOINT [BYTES] [CREDIT]`. A hop receives a message, publishes another
 of the same size, waits for the confirmation and acknowledges, with at most `CREDIT` messages under way. The kinds:
-`google`, google-cloud-pubsub's own subscriber and publisher; `async`, the generated client on grpc.aio with batches made
-by hand; `transport` and `pull`, ours by its two ways to receive. The emulator's time does not count.
+`google`, google-cloud-pubsub's own subscriber and publisher; `async`, the generated client on grpc.aio with batches
+made by hand; `transport` and `pull`, ours by its two ways to receive. The emulator's time does not count.
 """
 
 from __future__ import annotations
