@@ -121,9 +121,7 @@ ROWS = (
     Row("compose.1000", "1,000 actors of one namespace composed, and again when all is there", "s", "less"),
     Row("compose.memory", "most memory of the function's process", "MiB", "less", (Goal(80),)),
     Row("compose.start", "exec of the function to its first answer over mTLS", "ms", "less", (Goal(1500),)),
-    Row(
-        "compose.image", "what its image adds to the base (where `make images` built it)", "MiB", "less"
-    ),
+    Row("compose.image", "what its image adds to the base (where `make images` built it)", "MiB", "less"),
     Row("replica.memory", "memory of a running replica, sidecar and runtime (PSS)", "MiB", "less", (Goal(48),)),
 )
 BY_ID = {row.id: row for row in ROWS}
