@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Final
 
@@ -23,6 +24,8 @@ SCOPES: Final = ("https://www.googleapis.com/auth/pubsub", "https://www.googleap
 CALL_SECONDS: Final = 30.0
 STREAM_END_SECONDS: Final = 1.0
 """How long what is on its way is waited for when a stream is ended."""
+UNTOLD_SECONDS: Final = 1.0
+"""So long the connection may be away before the link says so."""
 _OPTIONS: Final[Sequence[tuple[str, Any]]] = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -165,15 +168,24 @@ class Connection:
         self._watching = asyncio.get_running_loop().create_task(self._watch(channel))
 
     async def _watch(self, channel: grpc.aio.Channel) -> None:
+        loop = asyncio.get_running_loop()
+        told_at = math.inf  # when it will be told that there is no connection
         while True:
             state = channel.get_state(try_to_connect=True)
-            ready = state is grpc.ChannelConnectivity.READY
-            if ready and not self._link.connected:
-                log.info("connected to Pub/Sub again")
-            elif not ready and self._link.connected:
-                log.warning("connection to Pub/Sub at %s lost", self._endpoint.address)
-            self._link.set(ready, "" if ready else f"no connection to {self._endpoint.address}")
-            await channel.wait_for_state_change(state)
+            if state is grpc.ChannelConnectivity.READY:
+                told_at = math.inf
+                if not self._link.connected:
+                    log.info("connected to Pub/Sub again")
+                self._link.set(True)
+            else:
+                # Google ends each connection after an hour or so, and the next one is there at once.
+                told_at = min(told_at, loop.time() + UNTOLD_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(told_at if self._link.connected and told_at < math.inf else None):
+                    await channel.wait_for_state_change(state)
+                    continue
+            log.warning("connection to Pub/Sub at %s lost", self._endpoint.address)
+            self._link.set(False, f"no connection to {self._endpoint.address}")
 
     async def _make(self) -> grpc.aio.Channel:
         address = self._endpoint.address
