@@ -52,6 +52,8 @@ GRACE_SECONDS = 2.0
 MESSAGE_LIMIT, TRACEBACK_LIMIT = 8_000, 16_000
 READ_BYTES, READ_BYTES_CAP = 65_536, 1_048_576
 NOTES_LIMIT = 1_000
+TERMINATION_LOG, TERMINATION_BYTES = "/dev/termination-log", 2_000
+FAILED_LOADS = 2
 REGISTRY_SECONDS = 1.0
 # A call longer than this is followed by a look at the socket, so that CANCEL reaches calls that wait behind it.
 LONG_CALL_SECONDS = 0.001
@@ -117,6 +119,9 @@ class Settings:
         batch_wait: `ASYA_BATCH_WAIT`, how long a batch waits to be full, counted from its first payload; default 50ms.
         pipeline: `ASYA_PIPELINE`, calls sent ahead to a worker that runs one at a time; default 0.
         log_level: `ASYA_LOG_LEVEL`, least level of the runtime's own log lines; default info.
+        termination_log: `ASYA_TERMINATION_LOG`, the file in which a container's last sentence is left for its pod's
+            status; default ``/dev/termination-log``. It is never made: where there is none, as outside of pods,
+            nothing is written, and a handler that cannot be loaded is tried for ever.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -147,6 +152,7 @@ class Settings:
         self.batch_wait: float = read("ASYA_BATCH_WAIT", _duration, duration, 0.05)
         self.pipeline: int = read("ASYA_PIPELINE", _whole(0, 100_000), "a whole number from 0 to 100000", 0)
         self.log_level: int = read("ASYA_LOG_LEVEL", _level, "debug, info, warning or error", _LEVELS["info"])
+        self.termination_log: str = read("ASYA_TERMINATION_LOG", str, "a file", TERMINATION_LOG)
         self.socket_path = os.path.join(self.socket_dir, SOCKET_NAME)
         # sun_path of struct sockaddr_un on Linux, with its terminating zero (man 7 unix).
         if len(os.fsencode(self.socket_path)) > 107:
@@ -192,6 +198,48 @@ class Log:
 
 
 log = Log()
+
+_USER_OF_URL = re.compile(r"(://)[^\s'\"]*@")
+_PASSWORD_OF_URL = re.compile(r"://[^\s:/@]*:([^\s]+)@")
+_SECRET_NAME = re.compile(
+    r"PASS|SECRET|TOKEN|CREDENTIAL|AUTH|DSN|(API|ACCESS|PRIVATE|SIGNING).?KEY|KEY$", re.IGNORECASE
+)
+_KEY_LIKE = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[\w+=-]{16,}")
+_SECRET_LENGTH = 6
+
+
+def redact(text: str, environ: Mapping[str, str]) -> str:
+    """Return `text` without users of URLs and without values of variables that are secret by name or by their look."""
+    found: Set[str] = set()
+    for name, value in environ.items():
+        if _SECRET_NAME.search(name) or _KEY_LIKE.fullmatch(value):
+            found.update((value, *value.splitlines()))
+        found.update(_PASSWORD_OF_URL.findall(value))
+    text = _USER_OF_URL.sub(r"\1***@", text)
+    for value in sorted(found, key=len, reverse=True):
+        if len(value) >= _SECRET_LENGTH:
+            text = text.replace(value, "***")
+    return text
+
+
+def leave_last_words(path: str, text: str) -> bool:
+    """Write why this container ends where its pod's status takes it from; tell whether there is such a place.
+
+    Pods' statuses are read by more people than logs are, so no secret goes there.
+    """
+    data = redact(text, os.environ).encode("utf-8", "backslashreplace")[:TERMINATION_BYTES]
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC)
+    except OSError:
+        return False
+    try:
+        os.write(descriptor, data.decode("utf-8", "ignore").encode())
+    except OSError as error:
+        log.warning("the termination log cannot be written", path=path, error=str(error))
+    finally:
+        os.close(descriptor)
+    return True
+
 
 # ---------------------------------------------------------------------------------------------------------------------
 # JSON
@@ -2215,6 +2263,8 @@ class Slot:
         self.due: Optional[float] = 0.0
         """When to start the worker (monotonic); None while it lives."""
         self.short_lives = 0
+        self.failed_loads = 0
+        """How often in a row a worker has ended before it was ready."""
         self.replaced = False
         self.kill_at: Optional[float] = None
         self.watch: Optional[select.epoll] = None
@@ -2243,7 +2293,7 @@ class Slot:
 
     def _heard(self, said: Dict[str, Any]) -> None:
         if said["state"] == "ready":
-            self.ready = True
+            self.ready, self.failed_loads = True, 0
         elif said["state"] == "linked":
             self.limit, self.hung_at = said["limit"], None
         elif said["state"] == "failed":
@@ -2306,10 +2356,15 @@ class Supervisor:
         self._warned = False
         self._logged: Tuple[str, float] = ("", 0.0)
         self._asked = self._draining = self._stopping = False
+        self._status = 0
         self._wake_read, self._wake_write = socket.socketpair()
 
     def run(self) -> int:
-        """Serve until the sidecar says DONE; return the exit status. Raises BecomeWorker in the child."""
+        """Serve until the sidecar says DONE; return the exit status. Raises BecomeWorker in the child.
+
+        In a pod also until it is clear that the handler cannot be loaded: Kubernetes starts the container again, and
+        shows its last sentence.
+        """
         self._catch_signals()
         log.info("runtime started", handler=self.settings.handler, workers=self.settings.workers)
         while True:
@@ -2326,7 +2381,7 @@ class Supervisor:
                 log.warning("no sidecar to drain for; stopping")
                 self._stop(limit=None)
             if self._stopping and not any(slot.pid for slot in self.slots):
-                return 0
+                return self._status
             self._start_due(now)
             self._connect_due(now)
             self._kill_due(now)
@@ -2377,6 +2432,7 @@ class Supervisor:
                 self._converse()
         if self._failure is not None and all(slot.ready for slot in self.slots):
             self._failure = None
+            leave_last_words(self.settings.termination_log, "")
 
     # -- workers
 
@@ -2469,6 +2525,17 @@ class Supervisor:
             log.error(failure["message"], retry_in_s=round((slot.due or now) - now, 3), **fields)
             self._logged = (failure["message"], now)
         self._send(FAILED, failure)
+        slot.failed_loads += 1
+        if leave_last_words(self.settings.termination_log, failure["message"]) and slot.failed_loads >= FAILED_LOADS:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """End with the failure's sentence left behind, unless some worker serves."""
+        if self._draining or any(slot.ready and slot.pid for slot in self.slots):
+            return
+        log.error("the handler cannot be loaded; ending, so that the pod shows why", loads=FAILED_LOADS)
+        self._status = 1
+        self._stop(limit=None)
 
     def _kill_due(self, now: float) -> None:
         for slot in self.slots:
@@ -2614,12 +2681,13 @@ def _ending(status: int) -> str:
 
 
 def main() -> int:
-    """Run the runtime; return the exit status: 0 after a drain, 2 when the settings are wrong."""
+    """Run the runtime; return the exit status: 0 after a drain, 1 without a handler in a pod, 2 for wrong settings."""
     try:
         settings = Settings(os.environ)
     except SettingsError as error:
         for problem in error.problems:
             log.error(problem)
+        leave_last_words(os.environ.get("ASYA_TERMINATION_LOG") or TERMINATION_LOG, str(error))
         return 2
     log.level = settings.log_level
     try:
