@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +18,16 @@ from asya.errors import AsyaError, SettingsError
 T = TypeVar("T")
 _KEY = "asya"
 REQUIRED = dataclasses.MISSING
+MASK = "***"
+_SHORTEST_SECRET = 6
+_USER_OF_URL = re.compile(r"(://)[^\s'\"]*@")
+_PASSWORD_OF_URL = re.compile(r"://[^\s:/@]*:(\S+)@")
+_CREDENTIAL = re.compile(
+    r"(\bauthorization\W+\w+\s+|\bbearer\s+|(?:password|passwd|secret|token|credentials?|api.?key|access.?key)['\"]?\s*=\s*)"
+    r"[^\s,;&]+",
+    re.IGNORECASE,
+)
+_AWS_KEY = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -95,8 +106,30 @@ def describe(settings: object) -> dict[str, Any]:
         if dataclasses.is_dataclass(value):
             shown[field.name] = describe(value)
         elif _KEY in field.metadata:
-            shown[field.name] = "***" if field.metadata[_KEY].secret and value else value
+            shown[field.name] = MASK if field.metadata[_KEY].secret and value else value
     return shown
+
+
+def secrets(cls: type, environ: Mapping[str, str]) -> set[str]:
+    """Return the texts of the secret variables of `cls` in `environ`, and the passwords in those that are URLs."""
+    found: set[str] = set()
+    for _, variable in variables(cls):
+        if variable.secret:
+            try:
+                text = _text(variable, environ)
+            except (OSError, UnicodeDecodeError):
+                continue
+            found |= {text, *_PASSWORD_OF_URL.findall(text)}
+    return found
+
+
+def redact(text: str, known: Iterable[str] = ()) -> str:
+    """Return `text` without the secrets `known`, users and passwords in URLs, and what is called a credential in it."""
+    text = _USER_OF_URL.sub(rf"\1{MASK}@", text)
+    for secret in sorted(known, key=len, reverse=True):
+        if len(secret) >= _SHORTEST_SECRET:
+            text = text.replace(secret, MASK)
+    return _AWS_KEY.sub(MASK, _CREDENTIAL.sub(rf"\1{MASK}", text))
 
 
 def process_environment() -> dict[str, str]:

@@ -12,12 +12,14 @@ import importlib.util
 import logging
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NoReturn
 
 from asya.errors import AsyaError, SettingsError
 from asya.settings import describe, load, misspelt, process_environment
 from asya.transports import open_transport
-from asya_sidecar import logs
+from asya_sidecar import logs, termination
 from asya_sidecar.carry import Carrier
 from asya_sidecar.decide import Actor
 from asya_sidecar.link import RuntimeLink
@@ -39,47 +41,66 @@ Serves one actor; everything is set by environment variables (docs/reference/set
 def main() -> None:
     """Run as a process."""
     arguments = sys.argv[1:]
-    if arguments[:1] == ["install"] and len(arguments) == 2:
-        sys.exit(install(Path(arguments[1])))
-    if arguments[:2] == ["serve", "--install"] and len(arguments) == 3:
-        if code := install(Path(arguments[2])):
-            sys.exit(code)
-    elif arguments:
-        sys.stderr.write(USAGE)
-        sys.exit(0 if arguments == ["--help"] else 2)
+    environ = process_environment()
     try:
-        environ = process_environment()
+        if arguments[:1] == ["install"] and len(arguments) == 2:
+            install(Path(arguments[1]))
+            return
+        if arguments[:2] == ["serve", "--install"] and len(arguments) == 3:
+            install(Path(arguments[2]))
+        elif arguments:
+            sys.stderr.write(USAGE)
+            sys.exit(0 if arguments == ["--help"] else 2)
         settings = load(SidecarSettings, environ)
         logs.set_up(settings.log_level, actor=settings.actor, namespace=settings.transport.namespace)
         for warning in misspelt(SidecarSettings, environ):
             log.warning(warning)
-        sys.exit(_run(settings))
+        if failure := _run(settings):
+            termination.leave([failure], environ)
+            sys.exit(1)
     except SettingsError as error:
-        for problem in error.problems:
-            sys.stderr.write(f"asya-sidecar: {problem}\n")
-        sys.exit(2)
+        _end(error.problems, environ, 2)
+    except InstallError as error:
+        _end([str(error)], environ, 1)
+    except Exception as error:
+        termination.leave([f"the sidecar failed: {type(error).__name__}: {error}"], environ)
+        raise
 
 
-def install(folder: Path) -> int:
-    """Copy the runtime into `folder`; return the exit code."""
+class InstallError(AsyaError):
+    """The runtime cannot be put into its folder."""
+
+    code = "install"
+
+
+def _end(problems: list[str], environ: Mapping[str, str], code: int) -> NoReturn:
+    for problem in problems:
+        sys.stderr.write(f"asya-sidecar: {problem}\n")
+    termination.leave(problems, environ)
+    sys.exit(code)
+
+
+def install(folder: Path) -> None:
+    """Copy the runtime into `folder`.
+
+    Raises:
+        InstallError: It cannot.
+    """
     import shutil  # noqa: PLC0415  not needed to serve
 
     spec = importlib.util.find_spec("asya_runtime")
     if spec is None or spec.origin is None:
-        sys.stderr.write("asya-sidecar: asya_runtime.py is not installed beside this package\n")
-        return 1
+        raise InstallError("asya_runtime.py is not installed beside this package")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Renamed into its place: a runtime that starts while the sidecar does so anew never reads half a file.
         shutil.copyfile(spec.origin, folder / ".asya_runtime.py")
         (folder / ".asya_runtime.py").replace(folder / "asya_runtime.py")
     except OSError as error:
-        sys.stderr.write(f"asya-sidecar: cannot install into {folder}: {error.strerror}\n")
-        return 1
-    return 0
+        raise InstallError(f"cannot install into {folder}: {error.strerror}") from error
 
 
-def _run(settings: SidecarSettings) -> int:
+def _run(settings: SidecarSettings) -> str:
     # Start-up objects live for good; the collector need not look at them again and again.
     gc.collect()
     gc.freeze()
@@ -93,8 +114,8 @@ def _run(settings: SidecarSettings) -> int:
         return asyncio.run(serve(settings))
 
 
-async def serve(settings: SidecarSettings) -> int:
-    """Serve one actor until SIGTERM or SIGINT; return the exit code."""
+async def serve(settings: SidecarSettings) -> str:
+    """Serve one actor until SIGTERM or SIGINT; return why it failed, empty after a drain."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -107,13 +128,14 @@ async def serve(settings: SidecarSettings) -> int:
             raise
         except AsyaError as error:
             log.critical("cannot start: %s", error)
-            return 1
+            return f"cannot start: {error}"
         if not stop.is_set():
             await stop.wait()
         log.info("stopping: finishing what runs")
         released = await consumption.drain(settings.drain_timeout)
         log.info("stopped", extra={"released": released})
-    return 1 if consumption.failure is not None else 0
+    failure = consumption.failure
+    return "" if failure is None else f"stopped by an error: {type(failure).__name__}: {failure}"
 
 
 async def _assemble(settings: SidecarSettings, stack: contextlib.AsyncExitStack, stop: asyncio.Event) -> Loop:

@@ -212,6 +212,19 @@ class TracingSettings:
         return self.otel_endpoint.rstrip("/") + "/v1/traces"
 
 
+@dataclass(frozen=True, slots=True)
+class TerminationSettings:
+    """Where a container's last sentence is left."""
+
+    log: Path = setting(
+        "ASYA_TERMINATION_LOG",
+        parse=Path,
+        expected="a path",
+        default=Path("/dev/termination-log"),
+        doc="File from which Kubernetes takes a container's last sentence; it is never made, only written.",
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class SidecarSettings:
     """Everything one sidecar needs to know."""
@@ -331,6 +344,7 @@ class SidecarSettings:
         default="info",
         doc="Least level that is logged.",
     )
+    termination: TerminationSettings = nested(TerminationSettings)
     resiliency: ResiliencySettings = nested(ResiliencySettings)
     tracing: TracingSettings = nested(TracingSettings)
     transport: TransportSettings = nested(TransportSettings)

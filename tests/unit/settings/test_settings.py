@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from asya.errors import SettingsError
-from asya.settings import describe, load, misspelt, variables
+from asya.settings import describe, load, misspelt, redact, secrets, variables
 from asya_sidecar.settings import SidecarSettings
 
 GOOD = {"ASYA_ACTOR_NAME": "me", "ASYA_NAMESPACE": "d"}
@@ -103,3 +103,27 @@ def test_every_variable_is_documented_and_unique() -> None:
     assert len({variable.name for variable in found}) == len(found)
     # The standard's own names, where a setting of ours stands in for them.
     assert all(variable.name.startswith(("ASYA_", "OTEL_")) and variable.doc.endswith(".") for variable in found)
+
+
+def test_the_texts_of_secret_variables_are_known(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("from-a-file\n")
+    environ = {"ASYA_RABBITMQ_URL": "amqp://u:pa@ss@h/", "ASYA_GATEWAY_TOKEN_FILE": str(file), "ASYA_ACTOR_NAME": "a"}
+    assert secrets(SidecarSettings, environ) >= {"amqp://u:pa@ss@h/", "pa@ss", "from-a-file"}
+    assert "a" not in secrets(SidecarSettings, environ)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("amqp://u:pa@ss@h:5672/v refused", "amqp://***@h:5672/v refused"),
+        ("GET https://h/a?b=c at 9", "GET https://h/a?b=c at 9"),
+        ("it is hunter2!", "it is ***!"),
+        ("password=abc and AKIAIOSFODNN7EXAMPLE", "password=*** and ***"),
+        ("Authorization: Bearer abc.def", "Authorization: Bearer ***"),
+        ("key password in Secret shop/resize", "key password in Secret shop/resize"),
+        ("Secret 'resize-token' not found", "Secret 'resize-token' not found"),
+    ],
+)
+def test_what_is_redacted(text: str, shown: str) -> None:
+    assert redact(text, {"hunter2", "i", ""}) == shown

@@ -77,6 +77,44 @@ def test_a_folder_that_cannot_be_written_ends_it(tmp_path: Path) -> None:
     assert "cannot install into" in done.stderr
 
 
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """The file that a kubelet makes for each container."""
+    found = tmp_path / "termination-log"
+    found.touch()
+    return found
+
+
+def test_a_pod_is_left_the_reason(tmp_path: Path, place: Path) -> None:
+    assert run(ASYA_TERMINATION_LOG=str(place), ASYA_TRANSPORT="kafka").returncode == 2
+    assert {line.split()[0] for line in place.read_text().splitlines()} == {
+        "ASYA_TRANSPORT",
+        "ASYA_ACTOR_NAME",
+        "ASYA_NAMESPACE",
+    }
+    (tmp_path / "file").touch()
+    assert run("serve", "--install", str(tmp_path / "file"), ASYA_TERMINATION_LOG=str(place)).returncode == 1
+    assert place.read_text().startswith("cannot install into ")
+
+
+def test_no_pod_no_file(tmp_path: Path) -> None:
+    assert run(ASYA_TERMINATION_LOG=str(tmp_path / "none")).returncode == 2
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_start_that_is_refused_is_left_without_its_secret(tmp_path: Path, place: Path) -> None:
+    # No database can be made inside a file.
+    (tmp_path / "pa55-w0rd").touch()
+    settings = sqlite(tmp_path / "pa55-w0rd" / "queue.db")
+    more = {"ASYA_ACTOR_NAME": "a", "ASYA_SOCKET_DIR": str(tmp_path), "ASYA_GATEWAY_TOKEN": "pa55-w0rd"}
+    done = run(**settings, **more, ASYA_TERMINATION_LOG=str(place))
+    assert done.returncode == 1
+    said = place.read_text()
+    assert said.startswith("cannot start: ")
+    assert "pa55-w0rd" not in said
+    assert "***" in said
+
+
 def test_unknown_arguments_show_the_usage() -> None:
     assert run("serve").returncode == 2
     assert run("serve", "--install").returncode == 2
