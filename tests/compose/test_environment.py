@@ -49,6 +49,7 @@ NOT_IN_PODS = {
     "ASYA_RABBITMQ_MANAGEMENT_URL": "for tools, which look at queues",
     "ASYA_RABBITMQ_CERT": "the actor's user has a password",
     "ASYA_RABBITMQ_KEY": "the actor's user has a password",
+    "ASYA_TERMINATION_LOG": "the path is Kubernetes' own default",
 }
 
 
