@@ -1,0 +1,77 @@
+"""A running cluster is used only where it is asked for: `-m e2e`, which `make e2e` does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.cluster.e2e.mail import Mail, prepare
+from tests.cluster.e2e.report import Report
+from tests.cluster.e2e.stage import Stage
+from tests.cluster.e2e.target import Target, choose
+from tests.cluster.plan import ROOT
+
+FOLDER = ROOT / "build" / "e2e"
+_REPORT: pytest.StashKey[Report] = pytest.StashKey()
+_OUTCOMES: pytest.StashKey[list[tuple[str, str, float]]] = pytest.StashKey()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin an empty report."""
+    config.stash[_REPORT], config.stash[_OUTCOMES] = Report(), []
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave these tests out unless the expression for markers names them."""
+    if "e2e" in config.option.markexpr:
+        return
+    if left := [item for item in items if item.get_closest_marker("e2e")]:
+        items[:] = [item for item in items if item not in left]
+        config.hook.pytest_deselected(items=left)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Note how each test ended."""
+    found: pytest.TestReport = yield  # type: ignore[misc,assignment]
+    if item.get_closest_marker("e2e") and (found.when == "call" or found.outcome != "passed"):
+        item.config.stash[_OUTCOMES].append((item.nodeid.rpartition("/")[2], found.outcome, found.duration))
+    return found  # type: ignore[return-value]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the report when any of these tests ran."""
+    if outcomes := session.config.stash[_OUTCOMES]:
+        session.config.stash[_REPORT].write(FOLDER, outcomes)
+
+
+@pytest.fixture(scope="session")
+def report(pytestconfig: pytest.Config) -> Report:
+    """What is found out."""
+    return pytestconfig.stash[_REPORT]
+
+
+@pytest.fixture(scope="session")
+def target() -> Target:
+    """The cluster."""
+    found = choose(os.environ)
+    prepare(found, "data")
+    return found
+
+
+@pytest.fixture(scope="session")
+def stage(target: Target) -> Stage:
+    """The namespace of the actors that break."""
+    made = Stage(target, "stage")
+    worker = Path(__file__).parent / "worker" / "work.py"
+    for version in ("1", "2"):
+        target.push(f"e2e/worker:{version}", {"work.py": worker}, {"VERSION": version, "PYTHONPATH": "/app"})
+    return made
+
+
+@pytest.fixture(scope="session")
+def mail(stage: Stage) -> Mail:
+    """Its messages."""
+    return stage.mail

@@ -1,0 +1,58 @@
+"""Messages through two actors while something breaks, counted to the last one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tests.cluster.e2e.report import Failure, Report
+from tests.cluster.e2e.stage import Stage
+from tests.cluster.waiting import wait_until
+
+FIRST, SECOND = "first", "second"
+MESSAGES, MILLISECONDS = 500, 20
+"""Enough that messages are under way for about half a minute."""
+UNDER_WAY = 0.1
+"""Part of the messages that has come through when something breaks."""
+SECONDS = 300.0
+
+
+class Flow:
+    """The two actors of a stage, which never go to zero."""
+
+    def __init__(self, stage: Stage, report: Report) -> None:
+        self.stage, self.report = stage, report
+
+    def run(
+        self, row: str, breaks: Callable[[], None], payload: Callable[[int], dict[str, Any]] = lambda _: {}, **more: Any
+    ) -> Sequence[str]:
+        """Send messages, let it break while they are under way, wait until all are kept; count; return their ids.
+
+        `more`: `route` and `messages`, where they are not the usual ones.
+
+        Raises:
+            AssertionError: One was lost, or did not succeed.
+        """
+        route, mail = more.get("route", (FIRST, SECOND)), self.stage.mail
+        numbers = range(more.get("messages", MESSAGES))
+        sent = mail.send(route, [{"n": n, "ms": MILLISECONDS, **payload(n)} for n in numbers])
+        try:
+            mail.wait(sent, SECONDS, least=int(len(sent) * UNDER_WAY))
+            began = time.monotonic()
+            breaks()
+            mail.wait(sent, SECONDS)
+            took = time.monotonic() - began
+            # A second copy of a message may still be on its way when the first one of each is there.
+            wait_until(f"empty queues after {row}", mail.empty, SECONDS, lambda: str(mail.depths()))
+        finally:
+            kept = mail.kept()
+            counts = [kept[each][1] for each in sent if each in kept]
+            lost = len(sent) - len(counts)
+            took = time.monotonic() - began if "began" in locals() else 0.0
+            self.report.failures.append(
+                Failure(row, len(sent), len(counts), sum(counts) - len(counts), lost, round(took, 1))
+            )
+        assert lost == 0
+        assert {kept[each][0] for each in sent} == {"succeeded"}
+        return sent

@@ -1,0 +1,140 @@
+"""Envelopes into the queues of a namespace, and what its x-sink kept of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import urllib.parse
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import boto3
+import httpx
+from botocore.config import Config
+from tests.cluster.e2e.target import Target
+from tests.cluster.waiting import wait_until
+
+from asya.settings import load
+from asya.transports import Outgoing, open_transport
+from asya.transports.settings import TransportSettings
+from asya.wire import encode, new_envelope, raw
+
+BUCKET = "results"
+S3_LOGIN = {"AWS_ACCESS_KEY_ID": "e2e-checkpoints", "AWS_SECRET_ACCESS_KEY": "e2e-checkpoints-secret-key"}
+REGION = "eu-west-1"
+BATCH = 100
+Payload = Mapping[str, Any]
+
+
+class Mail:
+    """The messages of one namespace. Results are in a bucket with versions, so a result that was kept twice is seen."""
+
+    def __init__(self, target: Target, namespace: str) -> None:
+        self._target = target
+        self.namespace = namespace
+
+    def environ(self, **more: str) -> dict[str, str]:
+        """Settings of the transport as the broker's administrator."""
+        url = {"ASYA_RABBITMQ_URL": self._target.amqp_url, "ASYA_RABBITMQ_MANAGEMENT_URL": self._target.management_url}
+        return {"ASYA_TRANSPORT": "rabbitmq", "ASYA_NAMESPACE": self.namespace, **url, **more}
+
+    def send(self, route: Sequence[str], payloads: Iterable[Payload]) -> list[str]:
+        """Publish an envelope for each payload to the first of `route`, confirmed by the broker; return their ids."""
+        envelopes = [new_envelope(list(route), raw(dict(payload)), now=time.time()) for payload in payloads]
+
+        async def publish() -> None:
+            transport = open_transport(load(TransportSettings, self.environ()))
+            await transport.open()
+            try:
+                for start in range(0, len(envelopes), BATCH):
+                    batch = envelopes[start : start + BATCH]
+                    await transport.publish([Outgoing(route[0], encode(each)) for each in batch])
+            finally:
+                await transport.close()
+
+        with self._target.network():
+            asyncio.run(publish())
+        return [each.id for each in envelopes]
+
+    def kept(self) -> dict[str, tuple[str, int]]:
+        """Return the outcome of each message that x-sink kept, and how often it did, by the message's id."""
+        found: dict[str, tuple[str, int]] = {}
+        with self._target.network():
+            for page in _s3(self._target).get_paginator("list_object_versions").paginate(Bucket=BUCKET):
+                for version in page.get("Versions", ()):
+                    outcome, name = _parts(version["Key"])
+                    found[name] = (outcome, found.get(name, ("", 0))[1] + 1)
+        return found
+
+    def result(self, identifier: str) -> dict[str, Any]:
+        """Return what x-sink kept of a message.
+
+        Raises:
+            KeyError: It has not.
+        """
+        with self._target.network():
+            client = _s3(self._target)
+            for page in client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
+                for each in page.get("Contents", ()):
+                    if _parts(each["Key"])[1] == identifier:
+                        document = client.get_object(Bucket=BUCKET, Key=each["Key"])["Body"].read()
+                        found: dict[str, Any] = json.loads(document)
+                        return found
+        raise KeyError(identifier)
+
+    def wait(self, identifiers: Sequence[str], seconds: float, *, least: int | None = None) -> None:
+        """Wait until x-sink has kept all messages, or at least so many of them.
+
+        Raises:
+            ClusterError: It has not in time.
+        """
+        wanted, count = set(identifiers), len(identifiers) if least is None else least
+        found: set[str] = set()
+
+        def there() -> bool:
+            found.update(wanted & self.kept().keys())
+            return len(found) >= count
+
+        def told() -> str:
+            return f"{len(found)} of {len(wanted)} kept; queues {self.depths()}\n{self._pods()}"
+
+        wait_until(f"{count} results", there, seconds, told)
+
+    def depths(self) -> dict[str, int]:
+        """Return how many messages each queue of the namespace holds, handed out or not, by the queue's name."""
+        login = urllib.parse.urlsplit(self._target.amqp_url)
+        with self._target.network(), httpx.Client(auth=(login.username or "", login.password or "")) as client:
+            answer = client.get(f"{self._target.management_url}/api/queues", timeout=10)
+        answer.raise_for_status()
+        begin = f"asya_{self.namespace}_"
+        queues = (each for each in answer.json() if each["name"].startswith(begin))
+        return {each["name"][len(begin) :]: each.get("messages", 0) for each in queues}
+
+    def empty(self) -> bool:
+        """Whether all queues are, by the broker's last count."""
+        return not any(self.depths().values())
+
+    def _pods(self) -> str:
+        return self._target.kubectl("get", "pods,asyncactors", f"--namespace={self.namespace}")
+
+
+def prepare(target: Target, *buckets: str) -> None:
+    """Make the bucket for results, with versions, and others; those that are there stay."""
+    with target.network():
+        client = _s3(target)
+        there = {each["Name"] for each in client.list_buckets()["Buckets"]}
+        for name in {BUCKET, *buckets} - there:
+            client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+        client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+
+
+def _parts(key: str) -> tuple[str, str]:
+    outcome, _, name = key.split("/")
+    return outcome, name.removesuffix(".json")
+
+
+def _s3(target: Target) -> Any:
+    config = Config(s3={"addressing_style": "path"}, proxies={})
+    session = boto3.session.Session(*S3_LOGIN.values(), region_name=REGION)
+    return session.client("s3", endpoint_url=target.s3_url, config=config)

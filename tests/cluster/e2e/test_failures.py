@@ -1,0 +1,175 @@
+"""What breaks while messages flow, and what becomes of the messages: none is lost."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from tests.cluster.e2e.flow import FIRST, SECOND, Flow
+from tests.cluster.e2e.report import Report
+from tests.cluster.e2e.stage import RUNTIME, SIDECAR, Stage, container
+from tests.cluster.waiting import wait_until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900), pytest.mark.xdist_group("e2e")]
+EATER, MEMORY = "eater", "96Mi"
+LEFT_AT_ZERO = "napper"
+SCALING = {"minReplicaCount": 2, "maxReplicaCount": 2, "pollingInterval": 1}
+POLICY = {"policies": {"default": {"maxAttempts": 4, "backoff": "constant", "initialDelay": "500ms"}}}
+_SOME = 25
+"""Messages for rows that are slow by nature."""
+
+
+@pytest.fixture(scope="module")
+def flow(stage: Stage, report: Report) -> Flow:
+    """Two actors of two pods each."""
+    stage.kubectl.apply(*(stage.actor(name, scaling=SCALING, resiliency=POLICY) for name in (FIRST, SECOND)))
+    stage.ready(FIRST, SECOND, "x-sink", "x-sump")
+    for name in (FIRST, SECOND):
+        wait_until(f"both pods of {name}", lambda name=name: len(stage.running(name)) == 2, 180)
+    return Flow(stage, report)
+
+
+@contextmanager
+def away(stage: Stage, namespace: str, *deployments: str) -> Iterator[None]:
+    """Scale deployments to zero, and back."""
+    where = f"--namespace={namespace}"
+    for name in deployments:
+        stage.kubectl("scale", f"deployment/{name}", "--replicas=0", where)
+    try:
+        for name in deployments:
+            stage.kubectl("wait", "--for=jsonpath={.spec.replicas}=0", f"deployment/{name}", where)
+            gone = f"no pod of {name}"
+            wait_until(gone, lambda name=name: not _replicas(stage, namespace, name), 90)
+        yield
+    finally:
+        for name in deployments:
+            stage.kubectl("scale", f"deployment/{name}", "--replicas=1", where)
+        for name in deployments:
+            stage.kubectl.wait(f"deployment/{name}", "condition=Available", namespace=namespace)
+
+
+def _replicas(stage: Stage, namespace: str, name: str) -> int:
+    status = stage.kubectl.get(f"deployment/{name}", f"--namespace={namespace}")["status"]
+    return int(status.get("replicas", 0))
+
+
+def _kill(stage: Stage, actor: str, name: str) -> None:
+    """SIGKILL for a container of one pod of an actor; return when the kubelet has seen it."""
+    pod = stage.running(actor)[0]
+    before = container(pod, name)
+    stage.target.kill(before)
+
+    def replaced() -> bool:
+        found = stage.get(f"pod/{pod['metadata']['name']}")
+        return container(found, name) != before
+
+    wait_until(f"another container {name}", replaced, 120)
+
+
+def test_a_sidecar_is_killed(flow: Flow) -> None:
+    flow.run(
+        "sidecar killed, once in each actor", lambda: [_kill(flow.stage, each, SIDECAR) for each in (FIRST, SECOND)]
+    )  # type: ignore[arg-type,return-value]
+
+
+def test_a_runtime_is_killed(flow: Flow) -> None:
+    flow.run(
+        "runtime killed, once in each actor", lambda: [_kill(flow.stage, each, RUNTIME) for each in (FIRST, SECOND)]
+    )  # type: ignore[arg-type,return-value]
+
+
+def test_pods_are_deleted_without_grace(flow: Flow) -> None:
+    def breaks() -> None:
+        names = [f"pod/{flow.stage.running(each)[0]['metadata']['name']}" for each in (FIRST, SECOND)]
+        where = f"--namespace={flow.stage.namespace}"
+        flow.stage.kubectl("delete", *names, where, "--force", "--grace-period=0")
+
+    flow.run("a pod of each actor deleted without grace", breaks)
+
+
+def test_pods_are_evicted_as_by_a_drain(flow: Flow) -> None:
+    """The node is the only one: what is evicted waits until the node takes pods again."""
+    kubectl, node = flow.stage.kubectl, flow.stage.target.node
+
+    def breaks() -> None:
+        kubectl("cordon", node)
+        try:
+            names = [f"pod/{pod['metadata']['name']}" for each in (FIRST, SECOND) for pod in flow.stage.pods(each)]
+            kubectl("delete", *names, f"--namespace={flow.stage.namespace}", seconds=300)
+        finally:
+            kubectl("uncordon", node)
+
+    flow.run("node cordoned, all pods of both actors deleted with grace", breaks)
+
+
+def test_a_runtime_runs_out_of_memory(flow: Flow) -> None:
+    stage = flow.stage
+    volume = {
+        "volumes": [{"name": "marks", "emptyDir": {}}],
+        "volumeMounts": [{"name": "marks", "mountPath": "/marks"}],
+    }
+    limits = {"limits": {"memory": MEMORY}, "requests": {"memory": MEMORY}}
+    scaling = {**SCALING, "minReplicaCount": 1, "maxReplicaCount": 1}
+    spec: dict[str, Any] = {"handler": "work.hungry", "resources": limits, "resiliency": POLICY, "scaling": scaling}
+    stage.kubectl.apply(stage.actor(EATER, **spec, **volume))
+    stage.ready(EATER)
+    ends = itertools.count()
+    flow.run(
+        "runtime out of memory, three times",
+        lambda: None,
+        lambda n: {"eat": n in {2, 12, 22}, "end": next(ends)},
+        route=[EATER],
+        messages=_SOME,
+    )
+    (pod,) = stage.running(EATER)
+    (status,) = (each for each in pod["status"]["containerStatuses"] if each["name"] == RUNTIME)
+    assert status["restartCount"] >= 3
+    assert status["lastState"]["terminated"]["reason"] == "OOMKilled"
+
+
+def test_the_broker_is_restarted(flow: Flow) -> None:
+    flow.run("broker restarted", flow.stage.target.restart_broker)
+
+
+def test_the_api_server_is_killed(flow: Flow) -> None:
+    flow.run("API server killed and restarted", flow.stage.target.restart_apiserver)
+
+
+def test_crossplane_and_its_function_are_away(flow: Flow) -> None:
+    kubectl = flow.stage.kubectl
+    found = kubectl.get("deployments", "--namespace=crossplane-system")["items"]
+    names = [each["metadata"]["name"] for each in found]
+    assert any(name.startswith("function-asya") for name in names)
+    with away(flow.stage, "crossplane-system", *names):
+        flow.run("Crossplane and the function away", lambda: None)
+
+
+def test_keda_is_away(flow: Flow) -> None:
+    """An actor at zero stays there meanwhile, and its messages wait."""
+    stage = flow.stage
+    scaling = {"minReplicaCount": 0, "maxReplicaCount": 1, "pollingInterval": 1, "cooldownPeriod": 300}
+    stage.kubectl.apply(stage.actor(LEFT_AT_ZERO, scaling=scaling))
+    stage.ready(LEFT_AT_ZERO)
+    with away(stage, "asya-system", "keda-operator"):
+        flow.run("KEDA away, actors with pods", lambda: None)
+        waiting = stage.mail.send([LEFT_AT_ZERO], [{"n": n, "ms": 1} for n in range(_SOME)])
+        wait_until("messages counted", lambda: stage.mail.depths()[LEFT_AT_ZERO] == _SOME, 30)
+        assert not stage.pods(LEFT_AT_ZERO)
+    stage.mail.wait(waiting, 180)
+
+
+def test_image_and_handler_change(flow: Flow) -> None:
+    stage = flow.stage
+
+    def breaks() -> None:
+        patch = '{"spec": {"image": "e2e/worker:2", "handler": "work.other"}}'
+        stage.kubectl(
+            "patch", f"asyncactor/{FIRST}", f"--namespace={stage.namespace}", "--type=merge", f"--patch={patch}"
+        )
+
+    sent = flow.run("image and handler of the first actor changed", breaks, messages=1000)
+    first = [stage.mail.result(each)["payload"]["calls"][0] for each in (sent[0], sent[-1])]
+    assert [(call["version"], call["handler"]) for call in first] == [("1", "work"), ("2", "other")]
