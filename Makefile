@@ -81,31 +81,39 @@ cluster-tools: ## Build what a Kubernetes of one node is made of, and what is in
 
 # A name other than `asya` makes a cluster beside it: NAME=…
 NAME ?= asya
-CLUSTER = ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-0} $(PY) -m tests.cluster --name $(NAME)
+HARNESS = ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-0} $(PY) -m tests.cluster --name $(NAME)
 
 .PHONY: cluster-up
 cluster-up: setup ## Bring up a Kubernetes of one node with brokers, in namespaces of its own (Linux, root, no Docker)
-	@$(CLUSTER) up
+	@$(HARNESS) up
 
 .PHONY: cluster-install
 cluster-install: setup chart-deps ## Install Crossplane, the topology operator, KEDA and Asya on it; PARTS="names" chooses
-	@$(CLUSTER) install $(PARTS)
+	@$(HARNESS) install $(PARTS)
 
 .PHONY: cluster-down
 cluster-down: setup ## Take it down; nothing is left behind but the cache
-	@$(CLUSTER) down
+	@$(HARNESS) down
 
 .PHONY: cluster-status
 cluster-status: setup ## Show its processes, nodes and pods
-	@$(CLUSTER) status
+	@$(HARNESS) status
 
 .PHONY: cluster-logs
 cluster-logs: setup ## Show the logs of its processes; LOGS="names" chooses
-	@$(CLUSTER) logs $(LOGS)
+	@$(HARNESS) logs $(LOGS)
 
 .PHONY: cluster-test
 cluster-test: setup ## Test the cluster itself: a node, pods, names, nothing left behind
 	@$(PY) -m pytest tests/cluster -m cluster -n 0 $(ARGS)
+
+# `own` is the one-node cluster of tests/cluster.
+CLUSTER ?= own
+
+.PHONY: e2e
+e2e: setup chart-deps ## Bring up a cluster, install Asya, let everything on it break, report in build/e2e; KEEP=1 leaves it up
+	@ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-0} CLUSTER=$(CLUSTER) NAME=$(if $(filter asya,$(NAME)),e2e,$(NAME)) KEEP=$(KEEP) \
+	  $(PY) -m tests.cluster.e2e $(ARGS)
 
 .PHONY: chart-deps
 chart-deps: setup ## Bring the charts that the chart asya bundles; KEDA's own manifests where its repository is unreachable

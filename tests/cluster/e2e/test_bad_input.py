@@ -2,9 +2,89 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
-from tests.cluster.plan import ROOT
+import yaml
+from tests.cluster.e2e.report import Report
+from tests.cluster.e2e.stage import Stage
+from tests.cluster.plan import ClusterError
+from tests.cluster.waiting import wait_until
+from tests.support.manifests import BAD, expectation
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300), pytest.mark.xdist_group("e2e")]
-FOLDER = ROOT / "tests" / "compose" / "manifests" / "bad"
-_SECONDS = 60
+_SECONDS = 90
+
+
+@pytest.fixture(scope="module")
+def told(stage: Stage) -> Iterator[dict[str, str]]:
+    """What `kubectl apply` said about each bad manifest; what it took is there under the manifest's file's name."""
+    said, taken = {}, []
+    for file in BAD:
+        manifest = yaml.safe_load(file.read_text())
+        if manifest["metadata"]["name"] == "a":
+            manifest["metadata"]["name"] = file.stem
+        words = ("apply", f"--namespace={stage.namespace}", "--filename=-")
+        try:
+            stage.kubectl(*words, data=yaml.safe_dump(manifest))
+        except ClusterError as error:
+            said[file.stem] = str(error)
+        else:
+            taken.append(file.stem)
+    yield said
+    if taken:
+        stage.kubectl("delete", f"--namespace={stage.namespace}", "--wait=false", "asyncactors", *taken)
+
+
+def one_line(text: str) -> str:
+    """What `describe` breaks into lines, on one."""
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("file", BAD, ids=lambda file: file.stem)
+def test_a_bad_manifest_is_refused_in_words(stage: Stage, told: dict[str, str], report: Report, file: Path) -> None:
+    """By the API server, or, where its schema and rules cannot see it, by a condition."""
+    wanted = expectation(file)
+    if (said := told.get(file.stem)) is not None:
+        assert wanted.cluster is not None
+        report.said[file.stem] = said
+        assert wanted.cluster in said or wanted.models in said
+        return
+    seen = ""
+
+    def described() -> bool:
+        nonlocal seen
+        seen = one_line(stage.describe(file.stem))
+        return one_line(wanted.models) in seen
+
+    wait_until(f"{wanted.models!r} in what is described", described, _SECONDS, lambda: seen)
+    report.said[file.stem] = str(stage.get(f"asyncactor/{file.stem}")["status"]["message"])
+    assert not stage.pods(file.stem)
+
+
+def test_an_image_that_is_not_there_is_named(stage: Stage, report: Report) -> None:
+    told_about(stage, report, "broken-image", "e2e/nowhere:1", image="e2e/nowhere:1")
+
+
+def test_a_handler_that_cannot_be_imported_is_named(stage: Stage, report: Report) -> None:
+    told_about(stage, report, "broken-handler", "no_such_module", handler="no_such_module.work")
+
+
+def told_about(stage: Stage, report: Report, name: str, text: str, **spec: str) -> None:
+    """Make an actor with a pod, and wait until its message holds a text."""
+    stage.kubectl.apply(stage.actor(name, scaling={"minReplicaCount": 1}, **spec))
+    try:
+        message = ""
+
+        def described() -> bool:
+            nonlocal message
+            status = stage.get(f"asyncactor/{name}").get("status", {})
+            message = str(status.get("message"))
+            return text in message
+
+        wait_until(f"{text!r} in the message", described, 180, lambda: f"{message}\n{stage.describe(name)}")
+        report.said[name] = message
+        assert text in one_line(stage.describe(name))
+    finally:
+        stage.kubectl("delete", f"asyncactor/{name}", f"--namespace={stage.namespace}", "--wait=false")
