@@ -1,6 +1,6 @@
 """All of it: programs, cluster, installation, tests, report, and down again; the time of each part is printed.
 
-`python -m tests.cluster.e2e [words for pytest]`. `NAME` is the cluster's name; `KEEP=1` leaves it up, and a cluster that
+`python -m tests.cluster.e2e [words for pytest]`. `NAME` is the cluster's name; `KEEP=1` leaves it up. A cluster that
 is up already is used as it is and stays.
 """
 

@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Note how each test ended."""
-    found: pytest.TestReport = yield  # type: ignore[misc,assignment]
+    found: pytest.TestReport = yield  # type: ignore[assignment]
     if item.get_closest_marker("e2e") and (found.when == "call" or found.outcome != "passed"):
         item.config.stash[_OUTCOMES].append((item.nodeid.rpartition("/")[2], found.outcome, found.duration))
     return found  # type: ignore[return-value]

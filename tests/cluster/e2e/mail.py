@@ -83,8 +83,8 @@ class Mail:
                         return found
         raise KeyError(identifier)
 
-    def wait(self, identifiers: Sequence[str], seconds: float, *, least: int | None = None) -> None:
-        """Wait until x-sink has kept all messages, or at least so many of them.
+    def wait(self, identifiers: Sequence[str], seconds: float, *, least: int | None = None) -> int:
+        """Wait until x-sink has kept all messages, or at least so many of them; return how many it has.
 
         Raises:
             ClusterError: It has not in time.
@@ -100,6 +100,7 @@ class Mail:
             return f"{len(found)} of {len(wanted)} kept; queues {self.depths()}\n{self._pods()}"
 
         wait_until(f"{count} results", there, seconds, told)
+        return len(found)
 
     def depths(self) -> dict[str, int]:
         """Return how many messages each queue of the namespace holds, handed out or not, by the queue's name."""
@@ -112,8 +113,8 @@ class Mail:
         return {each["name"][len(begin) :]: each.get("messages", 0) for each in queues}
 
     def empty(self) -> bool:
-        """Whether all queues are, by the broker's last count."""
-        return not any(self.depths().values())
+        """Whether all queues are, by the broker's last count; what is in dead-letter queues does not move."""
+        return not any(count for name, count in self.depths().items() if not name.endswith("_dlq"))
 
     def _pods(self) -> str:
         return self._target.kubectl("get", "pods,asyncactors", f"--namespace={self.namespace}")
@@ -136,5 +137,5 @@ def _parts(key: str) -> tuple[str, str]:
 
 def _s3(target: Target) -> Any:
     config = Config(s3={"addressing_style": "path"}, proxies={})
-    session = boto3.session.Session(*S3_LOGIN.values(), region_name=REGION)
-    return session.client("s3", endpoint_url=target.s3_url, config=config)
+    session = boto3.session.Session(S3_LOGIN["AWS_ACCESS_KEY_ID"], S3_LOGIN["AWS_SECRET_ACCESS_KEY"])
+    return session.client("s3", endpoint_url=target.s3_url, region_name=REGION, config=config)
