@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from asya.operator.identity import INJECT, Manifest, actor_name
+from asya.operator.identity import ACTOR, INJECT, Manifest, actor_name
 from asya.operator.injection import FILE, Injected, InjectionRefusedError, inject, read
 
-_ACTOR, _TRANSPORT = "asya.sh/actor", "asya.sh/transport"
+_TRANSPORT = "asya.sh/transport"
 
 
 class Cluster(Protocol):
@@ -35,7 +35,7 @@ def admit(cluster: Cluster, namespace: str, pod: Mapping[str, Any]) -> Injected:
     if not actor["spec"].get("workloadRef"):
         raise InjectionRefusedError(f"actor {name!r} has pods of its own: it has no workloadRef")
     transport = (actor.get("status") or {}).get("transport")
-    found = cluster.config_maps(namespace, {_ACTOR: name, _TRANSPORT: transport}) if transport else []
+    found = cluster.config_maps(namespace, {ACTOR: name, _TRANSPORT: transport}) if transport else []
     composed = [each for each in found if FILE in (each.get("data") or {})]
     if not composed:
         raise InjectionRefusedError(f"actor {name!r} is not composed yet; the Pod is made again by its controller")

@@ -15,10 +15,11 @@ from urllib3.exceptions import HTTPError
 
 from asya.errors import AsyaError
 from asya.operator.events import Event
-from asya.operator.identity import FIELD_MANAGER, Manifest
+from asya.operator.identity import ACTOR, FIELD_MANAGER, Manifest
 
 ANSWER_SECONDS = 30.0
 PAGE = 500
+PODS_PAGE = 100
 _JSON = "application/json"
 ACTORS = "/apis/asya.sh/v1alpha1"
 _PATHS = {"AsyncActor": (ACTORS, "asyncactors"), "ConfigMap": ("/api/v1", "configmaps")}
@@ -140,10 +141,48 @@ class Cluster:
         except (ApiException, HTTPError) as error:
             raise _explained(error) from error
 
+    def pods(self, namespace: str) -> Iterator[Manifest]:
+        """Yield the Pods of all actors of a namespace; a page of them is held at a time.
+
+        Raises:
+            ClusterError: They cannot be had.
+        """
+        try:
+            yield from self._list(f"/api/v1/namespaces/{namespace}/pods", labelSelector=ACTOR, limit=str(PODS_PAGE))
+        except (ApiException, HTTPError) as error:
+            raise _explained(error) from error
+
+    def put(self, event: Event, since: datetime, count: int) -> None:
+        """Write an event that has a name, new or over what it was.
+
+        Raises:
+            ClusterError: It is refused.
+        """
+        manifest = event.manifest(datetime.now(UTC), since=since, count=count)
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        try:
+            self._ask("PATCH", _event_path(event), manifest, content_type="application/apply-patch+yaml", query=query)
+        except (ApiException, HTTPError) as error:
+            raise _explained(error) from error
+
+    def take_back(self, event: Event) -> None:
+        """Delete an event that has a name, if it is still there.
+
+        Raises:
+            ClusterError: It is refused.
+        """
+        try:
+            self._ask("DELETE", _event_path(event))
+        except ApiException as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise _explained(error) from error
+        except HTTPError as error:
+            raise _explained(error) from error
+
     def _list(self, path: str, **query: str) -> Iterator[Manifest]:
         more = ""
         while True:
-            page = self._ask("GET", path, query={**query, "limit": str(PAGE), **({"continue": more} if more else {})})
+            page = self._ask("GET", path, query={"limit": str(PAGE), **query, **({"continue": more} if more else {})})
             yield from page["items"]
             more = page["metadata"].get("continue", "")
             if not more:
@@ -173,6 +212,10 @@ class Cluster:
             error.body = content
             raise error
         return json.loads(content)
+
+
+def _event_path(event: Event) -> str:
+    return f"/api/v1/namespaces/{event.regarding.namespace}/events/{event.name}"
 
 
 def _explained(error: Exception) -> ClusterError:

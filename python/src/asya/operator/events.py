@@ -33,29 +33,34 @@ class Regarding:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event. `reason` is one word in CamelCase, `message` whole sentences."""
+    """One event. `reason` is one word in CamelCase, `message` whole sentences; one that lasts has a `name`."""
 
     regarding: Regarding
     reason: str
     message: str
     kind: Literal["Normal", "Warning"] = "Warning"
+    name: str = ""
 
-    def manifest(self, now: datetime) -> Manifest:
-        """Return the object (core/v1 Event); the API server completes its name."""
-        about, stamp = self.regarding, now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    def manifest(self, now: datetime, *, since: datetime | None = None, count: int = 1) -> Manifest:
+        """Return the object (core/v1 Event); without a name of its own the API server completes it."""
+        about = self.regarding
+        first, last = ((each or now).strftime("%Y-%m-%dT%H:%M:%SZ") for each in (since, now))
         reference = {"apiVersion": about.api_version, "kind": about.kind, "name": about.name, "uid": about.uid}
         reference["namespace"] = about.namespace
         text = self.message
         return {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"generateName": f"{about.name[:50]}.", "namespace": about.namespace},
+            "metadata": {
+                **({"name": self.name} if self.name else {"generateName": f"{about.name[:50]}."}),
+                "namespace": about.namespace,
+            },
             "involvedObject": {key: value for key, value in reference.items() if value},
             "reason": self.reason,
             "message": text if len(text) <= MESSAGE_LENGTH else text[: MESSAGE_LENGTH - 1] + "…",
             "type": self.kind,
-            "firstTimestamp": stamp,
-            "lastTimestamp": stamp,
-            "count": 1,
+            "firstTimestamp": first,
+            "lastTimestamp": last,
+            "count": count,
             "source": {"component": FIELD_MANAGER},
         }

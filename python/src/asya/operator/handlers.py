@@ -25,6 +25,8 @@ QUIET_SECONDS = 1.0
 PAUSE_SECONDS = 5.0
 """Least time between two rounds."""
 RETRY_SECONDS = 5.0
+SOON_SECONDS = 5.0
+"""When a round with Pods amiss is followed by the next; then twice as long, up to the usual time."""
 THOROUGH_SECONDS = 600.0
 """How often a round applies what is unchanged, too."""
 
@@ -36,6 +38,7 @@ class Worker:
 
     def __init__(self, rounds: Rounds, *, resync_seconds: float, now: Callable[[], float] = time.time) -> None:
         self._rounds, self._resync, self._now = rounds, resync_seconds, now
+        self._next = resync_seconds
         self._changed = asyncio.Event()
         self.last_round: float | None = None
         """When the last round went well, in seconds since the epoch."""
@@ -53,7 +56,8 @@ class Worker:
             started = time.monotonic()
             try:
                 is_thorough = started - thorough >= THOROUGH_SECONDS
-                await asyncio.to_thread(self._rounds.look, thoroughly=is_thorough)
+                amiss = await asyncio.to_thread(self._rounds.look, thoroughly=is_thorough)
+                self._next = min(self._next * 2, self._resync) if amiss else self._resync
                 thorough = started if is_thorough else thorough
                 self.last_round = self._now()
                 if started - swept >= self._resync:
@@ -69,12 +73,14 @@ class Worker:
 
     async def _wait(self) -> None:
         if self.last_round is None:
+            self._next = SOON_SECONDS / 2
             return
         try:
-            async with asyncio.timeout(self._resync):
+            async with asyncio.timeout(self._next):
                 await self._changed.wait()
         except TimeoutError:
             return
+        self._next = SOON_SECONDS / 2
         await asyncio.sleep(QUIET_SECONDS)
 
 

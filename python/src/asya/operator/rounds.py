@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from asya.api.registry import NAME, Registry, read_registry
 from asya.errors import AsyaError, ManifestError
-from asya.operator import crew, orphans, registry
+from asya.operator import crew, diagnosis, orphans, registry
 from asya.operator.cluster import ClusterError, ConflictError, LeavingError
 from asya.operator.events import Event, Regarding
 from asya.operator.identity import Manifest, actor_name
+from asya.operator.lasting import LastingEvents
 
 log = logging.getLogger("asya.operator")
 
@@ -31,6 +33,15 @@ class Cluster(Protocol):
 
     def tell(self, event: Event) -> None:
         """Post an event."""
+
+    def pods(self, namespace: str) -> Iterator[Manifest]:
+        """Yield the Pods of a namespace's actors."""
+
+    def put(self, event: Event, since: datetime, count: int) -> None:
+        """Write an event under its name."""
+
+    def take_back(self, event: Event) -> None:
+        """Delete it."""
 
 
 class Broker(Protocol):
@@ -54,15 +65,19 @@ class Rounds:
         crew_config_map: str | None = None,
         crew_namespace: str | None = None,
         broker: Broker | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._cluster, self._broker = cluster, broker
         self._platform, self._crew, self._crew_namespace = platform, crew_config_map, crew_namespace
         self._applied: dict[tuple[str, str, str], str] = {}
         self._told: set[tuple[Regarding, str, str]] = set()
         self._empty_queues: list[str] = []
+        self._now, self._troubles = now, LastingEvents(cluster)
 
-    def look(self, *, thoroughly: bool = False) -> None:
-        """Do one round. `thoroughly` applies what is unchanged, too, so that what others changed is seen.
+    def look(self, *, thoroughly: bool = False) -> bool:
+        """Do one round; tell whether Pods are amiss, so that the next should be soon.
+
+        `thoroughly` applies what is unchanged, too, so that what others changed is seen.
 
         Raises:
             ClusterError: The API server does not tell what there is. What it refuses is told as an event.
@@ -70,7 +85,7 @@ class Rounds:
         actors = self._cluster.actors()
         if actors is None:
             log.info("the kind AsyncActor is not served yet")
-            return
+            return False
         if thoroughly:
             self._applied.clear()
         before = registry.namespaces(self._registry())
@@ -80,6 +95,7 @@ class Rounds:
         for manifest in [*members, *manifests]:
             more += self._apply(manifest, there)
         self._tell([*events, *more])
+        return self._diagnose(actors)
 
     def sweep(self) -> list[str]:
         """Remove queues of deleted actors that were empty in the sweep before, too; return their names.
@@ -103,6 +119,14 @@ class Rounds:
             log.info("removed the empty queue %s: its actor is gone", name)
         self._empty_queues = orphans.candidates(queues, known)
         return gone
+
+    def _diagnose(self, actors: Collection[Mapping[str, Any]]) -> bool:
+        """Show why Pods do not run. Where all are there, none is asked for, unless something was wrong there."""
+        unready = {actor["metadata"]["namespace"] for actor in actors if diagnosis.is_unready(actor)}
+        pods = (pod for place in sorted(unready | self._troubles.namespaces()) for pod in self._cluster.pods(place))
+        now = self._now()
+        self._troubles.show(diagnosis.diagnose(actors, pods, now), now)
+        return bool(unready)
 
     def _registry(self) -> Registry:
         found = self._cluster.config_map(self._platform, NAME)
