@@ -10,6 +10,7 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.install import PARTS, install
 from tests.cluster.kubectl import command
 from tests.cluster.plan import ClusterError
+from tests.cluster.programs import program
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -42,7 +43,8 @@ def _logs(cluster: Cluster, names: list[str]) -> int:
 
 def _become(words: list[str], kubeconfig: str) -> int:
     sys.stdout.flush()
-    os.execvpe(words[0], words, {**os.environ, "KUBECONFIG": kubeconfig})
+    folders = [str(program("kubectl").path.parent), os.environ.get("PATH", os.defpath)]
+    os.execvpe(words[0], words, {**os.environ, "PATH": os.pathsep.join(folders), "KUBECONFIG": kubeconfig})
 
 
 def _do(options: argparse.Namespace) -> int:
