@@ -23,6 +23,7 @@ from tests.support.apiserver import ApiServer, ServerUnavailableError
 from tests.support.definition import crd_of
 from tests.support.processes import until
 from tests.support.rabbitmq import free_port
+from tests.unit.operator import statuses
 from tests.unit.operator.objects import COMPOSED, Manifest, crew_map, pod
 
 from asya.api.registry import NAME, Registry, read_registry
@@ -98,6 +99,21 @@ class Scene:
 
     def events(self, namespace: str) -> list[tuple[str, str]]:
         return [(each.involved_object.name, each.reason) for each in self.core.list_namespaced_event(namespace).items]
+
+    def events_of(self, namespace: str, name: str) -> list[Any]:
+        return [each for each in self.core.list_namespaced_event(namespace).items if each.involved_object.name == name]
+
+    def make_pod(self, namespace: str, name: str, found: Manifest) -> None:
+        """Make a Pod and write its status, as the scheduler and a kubelet would."""
+        labels = found["metadata"]["labels"]
+        body = {"metadata": {"name": name, "labels": labels}, "spec": found["spec"]}
+        self.core.create_namespaced_pod(namespace, body)
+        self.set_pod(namespace, name, found)
+
+    def set_pod(self, namespace: str, name: str, found: Manifest) -> None:
+        # Lists of a status are merged by name or type; a kubelet replaces them.
+        patch = [{"op": "add", "path": "/status", "value": found["status"]}]
+        self.core.patch_namespaced_pod_status(name, namespace, patch)
 
     async def until(self, holds: Callable[[], bool]) -> None:
         await until(holds, within=SOON, what=lambda: self.log()[-4000:])
@@ -278,6 +294,58 @@ async def test_a_pod_of_a_bound_workload_gets_its_sidecar(served: Scene) -> None
     del given["metadata"]["labels"]["asya.sh/inject"]
     plain = await asyncio.to_thread(served.core.create_namespaced_pod, namespace, given)
     assert [each.name for each in plain.spec.containers] == ["vllm"]
+
+
+async def test_why_pods_do_not_run_is_told_on_their_actor_as_long_as_it_lasts(served: Scene) -> None:
+    namespace = served.namespace("told")
+    image = statuses.IMAGE
+    served.create(namespace, "resize", image=image, handler="app.process")
+    secret = "amqp://shop:p4ssw0rd@broker:5672/"
+    crashing = statuses.pod(statuses.crashing(statuses.ended(1, f"{statuses.IMPORT_ERROR} at {secret}")))
+    for name in ("resize-a", "resize-b"):
+        served.make_pod(namespace, name, crashing)
+    stranger = copy.deepcopy(crashing)
+    stranger["metadata"]["labels"] = {"app": "resize"}
+    served.make_pod(namespace, "stranger", stranger)
+
+    def reasons() -> list[str]:
+        return sorted(each.reason for each in served.events_of(namespace, "resize"))
+
+    await served.until(lambda: reasons() == ["HandlerNotLoaded"])
+    (event,) = served.events_of(namespace, "resize")
+    actor = served.actor(namespace, "resize")
+    assert actor is not None
+    assert (event.involved_object.kind, event.involved_object.uid) == ("AsyncActor", actor["metadata"]["uid"])
+    assert (event.type, event.count, event.source.component) == ("Warning", 1, "asya-operator")
+    assert event.message.startswith(
+        f'Handler app.process in image "{image}" does not start: {statuses.IMPORT_ERROR} at'
+    )
+    assert "kubectl logs -n told -l asya.sh/actor=resize -c asya-runtime --previous" in event.message
+
+    killed = statuses.pod(statuses.crashing(statuses.ended(137, reason="OOMKilled")))
+    served.set_pod(namespace, "resize-b", killed)
+    await served.until(lambda: reasons() == ["HandlerNotLoaded", "OutOfMemory"])
+    again = next(each for each in served.events_of(namespace, "resize") if each.reason == "HandlerNotLoaded")
+    assert (again.metadata.uid, again.count) == (event.metadata.uid, 1), "not repeated while it lasts"
+
+    served.set_pod(namespace, "resize-a", statuses.pod())
+    await served.until(lambda: reasons() == ["OutOfMemory"])
+    # All is said to be there, and one Pod still is not: the operator looks on until it is.
+    ready = {
+        "type": "WorkloadReady",
+        "status": "True",
+        "reason": "Available",
+        "lastTransitionTime": statuses.ago(hours=1),
+    }
+    served.set_status(namespace, "resize", conditions=[ready], replicas=2, readyReplicas=2)
+    served.set_pod(namespace, "resize-b", statuses.pod())
+    await served.until(lambda: reasons() == [])
+    assert "p4ssw0rd" not in served.log()
+
+
+def test_the_operator_may_list_pods_and_no_more_of_them() -> None:
+    rules = [rule for rule in rendered("ClusterRole")["rules"] if any("pods" in each for each in rule["resources"])]
+    assert rules == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]
 
 
 async def test_the_log_has_no_error_and_memory_is_within_the_charts_limit(served: Scene, operator: Process) -> None:
