@@ -148,6 +148,13 @@ CASES: dict[str, tuple[Manifest, str, list[str]]] = {
         "OutOfMemory",
         ["Container asya-runtime was killed because it ran out of memory: its limit is 512Mi.", "spec.resources"],
     ),
+    "up-again-and-down-again": (
+        pod(
+            handler(state={"running": {"startedAt": ago(minutes=1)}}, lastState=ended(1, IMPORT_ERROR), restartCount=3)
+        ),
+        "HandlerNotLoaded",
+        [IMPORT_ERROR],
+    ),
     "out-of-memory-once": (
         pod(
             handler(
@@ -231,8 +238,14 @@ def test_a_cause_is_one_event_on_the_actor(given: Manifest, reason: str, words: 
         pod(handler(ready=False), None, condition("Ready", "False", ago(minutes=4))),
         pod(handler(lastState=ended(1, IMPORT_ERROR), restartCount=1)),
         pod(handler(lastState=ended(1, IMPORT_ERROR), restartCount=9)),
+        pod(
+            handler_waits("PodInitializing"),
+            sidecar(state=ended(1, "cannot start: access refused"), ready=False),
+            status={"startTime": ago(seconds=90)},
+        ),
         pod(handler(lastState=ended(137, reason="OOMKilled"), restartCount=1)),
         pod(handler(state=ended(0, reason="Completed"), ready=False)),
+        pod(None, sidecar(lastState=ended(1, "cannot start: access refused"), restartCount=2, ready=False)),
         pod(crashing(ended(1, IMPORT_ERROR)), metadata={"deletionTimestamp": ago(seconds=5)}),
         pod(crashing(ended(1, IMPORT_ERROR)), status={"phase": "Failed", "reason": "Evicted"}),
         pod(crashing(ended(1, IMPORT_ERROR)), metadata={"labels": {"asya.sh/actor": "other"}}),
@@ -247,8 +260,10 @@ def test_a_cause_is_one_event_on_the_actor(given: Manifest, reason: str, words: 
         "not-ready-for-a-while",
         "one-crash-and-well",
         "crashes-long-ago",
+        "brokers-user-is-being-made",
         "out-of-memory-long-ago",
         "done",
+        "sidecar-is-up-and-waits-for-the-handler",
         "being-deleted",
         "evicted",
         "of-another-actor",
@@ -268,6 +283,17 @@ def test_several_pods_with_one_cause_are_one_event_and_the_newest_speaks() -> No
         assert IMPORT_ERROR in event.message
     assert event.name == seen(old)[0].name, "one object for the cause, whatever it says"
     assert event.name.startswith("resize.")
+
+
+def test_pulling_an_image_and_pausing_say_the_same() -> None:
+    failure = PULL.partition("ErrImagePull: ")[2]
+    (pulling,), (pausing,) = (
+        seen(pod(handler_waits("ErrImagePull", failure))),
+        seen(pod(handler_waits("ImagePullBackOff", PULL))),
+    )
+    assert pulling == pausing
+    (bare,) = seen(pod(handler_waits("ImagePullBackOff", f'Back-off pulling image "{IMAGE}"')))
+    assert bare.message.startswith(f'Image "{IMAGE}" of container asya-runtime cannot be pulled. Check spec.image')
 
 
 def test_two_causes_are_two_events() -> None:

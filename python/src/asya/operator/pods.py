@@ -14,6 +14,7 @@ from typing import Any, Literal
 Kind = Literal[
     "image", "image-name", "config", "start", "crash", "memory", "unschedulable", "set-up", "starting", "not-ready"
 ]
+HANDLER, SIDECAR = "asya-runtime", "asya-sidecar"
 IMAGE = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "RegistryUnavailable", "SignatureValidationFailed"}
 )
@@ -22,12 +23,14 @@ START = frozenset(
 )
 CANNOT_START = frozenset({"StartError", "ContainerCannotRun"})
 SETTLING = timedelta(seconds=30)
-"""A pod is made before its broker's credentials are, and nodes are added for pods that find none."""
+"""What a pod lacks may be applied just after it, and nodes are added for pods that find none."""
 SETTING_UP = timedelta(minutes=2)
+"""A pod is made before the broker's user is; its sidecar waits for the credentials, and ends until they are valid."""
 NOT_READY = timedelta(minutes=5)
 STARTING = timedelta(minutes=10)
-STEADY = timedelta(minutes=10)
-"""After so long the kubelet forgets a container's crashes, too."""
+STEADY = timedelta(minutes=2)
+ENOUGH = timedelta(minutes=10)
+"""So long a container must run before its memory counts as enough; the kubelet forgets crashes by then, too."""
 FEW_RESTARTS = 3
 _FOLLOWING = frozenset({"starting", "not-ready"})
 
@@ -87,12 +90,13 @@ def _of_container(container: Mapping[str, Any], status: Mapping[str, Any], now: 
     elif reason == "InvalidImageName":
         yield Trouble("image-name", said, **named)
     elif reason == "CreateContainerConfigError":
-        if _age(status.get("startTime"), now) >= SETTLING:
+        if _age(status.get("startTime"), now) >= (SETTING_UP if container["name"] == SIDECAR else SETTLING):
             yield Trouble("config", said, **named)
     elif reason in START:
         yield Trouble("start", said, **named)
     elif (ended := _ended(container, now)) is not None:
-        yield _crash(container, ended)
+        if container["name"] != SIDECAR or _age(status.get("startTime"), now) >= SETTING_UP:
+            yield _crash(container, ended)
     elif running := state.get("running"):
         if container.get("started") is False and _age(running.get("startedAt"), now) >= STARTING:
             yield Trouble("starting", **named)
@@ -112,9 +116,12 @@ def _ended(container: Mapping[str, Any], now: datetime) -> Mapping[str, Any] | N
     if not last.get("exitCode"):
         return None
     running = state.get("running") or {}
-    if running and container.get("ready"):
-        often = last.get("reason") == "OOMKilled" or container.get("restartCount", 0) >= FEW_RESTARTS
-        return last if often and _age(running.get("startedAt"), now) < STEADY else None
+    # Ready may wait for another container; started is its own.
+    if running and container.get("started"):
+        lasts = _age(running.get("startedAt"), now)
+        if last.get("reason") == "OOMKilled":
+            return last if lasts < ENOUGH else None
+        return last if lasts < STEADY and container.get("restartCount", 0) >= FEW_RESTARTS else None
     return last
 
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from asya.operator.identity import ACTOR, actor_name
-from asya.operator.pods import Kind, Trouble
+from asya.operator.pods import HANDLER, SIDECAR, Kind, Trouble
 from asya.settings import redact
 
-HANDLER, SIDECAR = "asya-runtime", "asya-sidecar"
 MOST_SAID = 500
 """Characters of a text of Kubernetes or of a container; what to do follows it, within the length of an event."""
 _STOPPED = frozenset({0, 137, 143})
@@ -71,8 +70,11 @@ def _image(case: Case) -> str:
     why = next((words for pattern, words in _WHY_NO_IMAGE if re.search(pattern, trouble.said, re.IGNORECASE)), "")
     text = f'Image "{trouble.image}" of container {trouble.container} cannot be pulled'
     text += f": {why}." if why else "."
+    # Pulling and pausing take turns, and say the same.
+    said = re.sub(r'^Back-off pulling image "[^"]*"(: ErrImagePull: )?', "", trouble.said)
+    text += f" Kubernetes says: {quoted(said)}" if said else ""
     whose = {HANDLER: "spec.image", SIDECAR: "spec.sidecar.image"}.get(trouble.container, "the image's name")
-    return f"{text}{case.said} Check {whose}, and spec.imagePullSecrets where the registry wants a password."
+    return f"{text} Check {whose}, and spec.imagePullSecrets where the registry wants a password."
 
 
 def _image_name(case: Case) -> str:
