@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import pytest
-from tests.compose.calls import Answer, Manifest, actor, as_observed, call, platform
+from tests.compose.calls import Answer, Manifest, actor, as_observed, call, platform, settled
 from tests.compose.cloud.actors import PUBSUB, SQS
 
 LLM = {"name": "llm", "port": 8000}
@@ -38,7 +38,8 @@ class TestMove:
         return found
 
     def test_the_new_scaler_waits_until_the_old_one_is_gone(self) -> None:
-        observed = as_observed(call(bound(**self.SPEC), everywhere()))
+        observed = settled(bound(**self.SPEC), everywhere())
+        observed |= as_observed(self.moving(observed))
         answer = self.moving(observed)
         assert "rabbitmq-scaled-object" in answer.resources
         assert "pubsub-scaled-object" not in answer.resources
@@ -48,28 +49,29 @@ class TestMove:
         assert "waits until rabbitmq is left, by which llm is scaled still" in message
 
     def test_it_comes_when_the_old_one_is_gone(self) -> None:
-        observed = as_observed(call(bound(**self.SPEC), everywhere()))
+        observed = settled(bound(**self.SPEC), everywhere())
         observed |= as_observed(self.moving(observed))
         left = {key: each for key, each in observed.items() if not key.startswith("rabbitmq-")}
         assert "pubsub-scaled-object" in self.moving(left).resources
 
     def test_it_stays_while_the_actor_moves_back(self) -> None:
-        observed = as_observed(self.moving(as_observed(call(bound(**self.SPEC), everywhere()))))
+        observed = as_observed(self.moving(settled(bound(**self.SPEC), everywhere())))
         there = [each for key, each in observed.items() if key.startswith("pubsub-")]
         answer = call(bound(**self.SPEC), everywhere(), observed=observed, cluster=there)
         assert "rabbitmq-scaled-object" in answer.resources
         assert "pubsub-scaled-object" not in answer.resources
 
     def test_never_are_there_two(self) -> None:
-        observed = as_observed(call(bound(**self.SPEC), everywhere()))
+        observed = settled(bound(**self.SPEC), everywhere())
         del observed["rabbitmq-scaled-object"]
         found = self.moving(observed, actor("other")).resources
         assert [key for key in found if key.endswith("-scaled-object")] == ["rabbitmq-scaled-object"]
 
     def test_an_actor_with_pods_of_its_own_has_both(self) -> None:
-        observed = as_observed(call(actor(), everywhere()))
+        observed = settled(actor(), everywhere())
         observed["rabbitmq-scaled-object"]["status"]["conditions"][1] = {"type": "Active", "status": "True"}
         there = [observed["rabbitmq-scaled-object"], observed["rabbitmq-deployment"]]
+        observed |= as_observed(call(actor(transport="pubsub"), everywhere(), observed=observed, cluster=there))
         answer = call(actor(transport="pubsub"), everywhere(), observed=observed, cluster=there)
         assert {"rabbitmq-scaled-object", "pubsub-scaled-object"} <= answer.resources.keys()
 

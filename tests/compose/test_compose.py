@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.compose.calls import Answer, Manifest, actor, as_observed, call, platform, settled, username
+from tests.compose.calls import Answer, Manifest, actor, as_observed, at_work, call, platform, settled, username
 
 WHOSE = hashlib.sha256(username("resize-rabbitmq-user").encode()).hexdigest()[:16]
 RIGHTS = {f"{right}-{WHOSE}" for right in ("permission", "topic-permission", "delay-permission")}
@@ -39,7 +39,8 @@ def container(answer: Answer, name: str) -> Manifest:
 
 def test_a_ten_line_manifest_becomes_everything_an_actor_needs() -> None:
     answer = call(actor())
-    assert set(answer.resources) == {f"rabbitmq-{key}" for key in {"user"} | QUEUES | WORK} | SHARED
+    first = {"queue", "dead-letter-queue", "policy", "dead-letter-policy", "user"} | WORK - {"scaled-object"}
+    assert set(answer.resources) == {f"rabbitmq-{key}" for key in first} | SHARED
     assert set(settled(actor())) == {f"rabbitmq-{key}" for key in OWN | QUEUES | WORK} | SHARED
     assert not any(answer.ready.values())
     assert answer.status["phase"] == "Creating"
@@ -140,7 +141,7 @@ def test_no_password_stands_in_anything() -> None:
 
 
 def test_keda_is_told_text_without_a_fraction() -> None:
-    trigger = call(actor(scaling={"queueLength": 7})).resources["rabbitmq-scaled-object"]["spec"]["triggers"][0]
+    trigger = at_work(actor(scaling={"queueLength": 7})).resources["rabbitmq-scaled-object"]["spec"]["triggers"][0]
     assert trigger["metadata"]["value"] == "7"
     assert all(isinstance(value, str) for value in trigger["metadata"].values())
 
@@ -206,7 +207,7 @@ class TestFlavors:
         )
         own = actor(flavors=["gpu", "spot"], env=[{"name": "A", "value": "own"}, {"name": "B", "value": "b"}])
         own["spec"]["scaling"] = {"minReplicaCount": 0, "pollingInterval": 5}
-        answer = call(own, cluster=[gpu, spot])
+        answer = at_work(own, cluster=[gpu, spot])
         assert not answer.refused
         runtime = container(answer, "asya-runtime")
         assert runtime["resources"]["limits"]["nvidia.com/gpu"] == "1"

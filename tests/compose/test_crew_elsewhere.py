@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.compose.calls import Answer, Manifest, actor, as_observed, call, platform, settled
+from tests.compose.calls import Answer, Manifest, actor, as_observed, at_work, call, exchange_called, platform, settled
 
 from asya_composer.names import exchange_object
 
@@ -22,6 +22,12 @@ def specs(answer: Answer, kind: str) -> list[Manifest]:
     return [each["spec"] for each in answer.resources.values() if each["kind"] == kind]
 
 
+def exchanges(*cluster: Manifest) -> list[Manifest]:
+    """What x-sink of mesh makes for the actors of the cluster."""
+    made = as_observed(call(of("mesh", "x-sink"), SHARED, cluster=cluster))
+    return [each for each in made.values() if each["kind"] == "Exchange"]
+
+
 def test_the_sink_keeps_the_exchange_of_every_namespace() -> None:
     cluster = [of("shop", "resize"), of("bank", "till"), of("cloud", "far", transport="sqs"), of("mesh", "x-sink")]
     answer = call(of("mesh", "x-sink"), SHARED, cluster=cluster)
@@ -30,7 +36,8 @@ def test_the_sink_keeps_the_exchange_of_every_namespace() -> None:
 
 @pytest.mark.parametrize("name", ["x-sink", "x-sump"])
 def test_what_ends_in_a_namespace_comes_to_the_crew(name: str) -> None:
-    answer = call(of("mesh", name), SHARED, cluster=[of("shop", "resize")])
+    shop = of("shop", "resize")
+    answer = at_work(of("mesh", name), SHARED, cluster=[shop, *exchanges(shop)])
     ways = [(each["source"], each["routingKey"], each["destination"]) for each in specs(answer, "Binding")]
     assert ("asya_shop", name, f"asya_mesh_{name}") in ways
     assert len([source for source, _, _ in ways if source == "asya_shop"]) == 1
@@ -68,31 +75,32 @@ def test_bindings_are_made_again_with_another_exchange(settings: Manifest, place
         if each["kind"] == "Exchange" and each["spec"]["name"] == "asya_shop" and each["metadata"]["name"] == name
     )
 
-    def annotated(uid: str, observed: dict[str, Manifest]) -> Answer:
-        exchange = {**made, "metadata": {**made["metadata"], "uid": uid}}
-        return call(actor(), settings, observed=observed, cluster=[exchange] if uid else [])
+    def annotated(uid: str, observed: dict[str, Manifest], *, ready: bool = True) -> Answer:
+        exchange = exchange_called(name, place, uid=uid, ready=ready)
+        assert (made["metadata"]["name"], made["metadata"]["namespace"]) == (name, place)
+        return call(actor(), settings, observed=observed, cluster=[exchange] if uid else [], exchange=False)
 
     def named(answer: Answer) -> set[str | None]:
         bindings = [each["metadata"] for each in answer.resources.values() if each["kind"] == "Binding"]
         return {each.get("annotations", {}).get("asya.sh/exchange") for each in bindings}
 
-    none = annotated("", {})
-    assert named(none) == {None}
+    none = annotated("", as_observed(annotated("", {})))
+    assert named(none) == {None}, "that of the ladder, whose exchange is the platform's"
     first = annotated("one", as_observed(none))
     assert named(first) == {"one"}
     assert named(annotated("", as_observed(first))) == {"one"}, "nothing is made again while it is away"
+    assert named(annotated("two", as_observed(first), ready=False)) == {"one"}, "nor before it is at the broker"
     assert named(annotated("two", as_observed(first))) == {"two"}
 
 
 @pytest.mark.parametrize("name", ["x-sink", "x-sump"])
 def test_what_leads_to_the_crew_is_made_again_with_another_exchange(name: str) -> None:
     """The exchanges are x-sink's, so x-sump must ask for them."""
-    shop, owner = of("shop", "resize"), call(of("mesh", "x-sink"), SHARED, cluster=[of("shop", "resize")])
-    exchanges = [each for each in owner.resources.values() if each["kind"] == "Exchange"]
-    crew = of("mesh", name)
+    shop, crew = of("shop", "resize"), of("mesh", name)
+    made = exchanges(shop)
 
     def annotated(uid: str, observed: dict[str, Manifest]) -> Answer:
-        there = [{**each, "metadata": {**each["metadata"], "uid": each["spec"]["name"] + uid}} for each in exchanges]
+        there = [{**each, "metadata": {**each["metadata"], "uid": each["spec"]["name"] + uid}} for each in made]
         return call(crew, SHARED, observed=observed, cluster=[shop, *there] if uid else [shop])
 
     def known(answer: Answer) -> dict[str, str | None]:
@@ -102,7 +110,7 @@ def test_what_leads_to_the_crew_is_made_again_with_another_exchange(name: str) -
     def bindings(answer: Answer) -> list[Manifest]:
         return [each for each in answer.resources.values() if each["kind"] == "Binding"]
 
-    first = annotated("-1", settled(crew, SHARED, cluster=[shop]))
+    first = annotated("-1", settled(crew, SHARED, cluster=[shop, *made]))
     assert known(first)[f"{name}-rabbitmq-serves-shop"] == "asya_shop-1"
     assert known(first)[f"{name}-rabbitmq-binding"] == "asya_mesh-1"
     assert known(annotated("", as_observed(first))) == known(first), "nothing is made again while it is away"

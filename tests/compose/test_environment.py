@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.compose.calls import ROOT, Manifest, actor, call, platform
+from tests.compose.calls import ROOT, Manifest, actor, at_work, call, platform
 
 from asya.settings import load, misspelt, variables
 from asya_sidecar.settings import SidecarSettings
@@ -60,7 +60,7 @@ def rabbitmq(**changes: object) -> Manifest:
 
 
 def rendered(composite: Manifest, settings: Manifest, name: str) -> dict[str, str]:
-    answer = call(composite, settings)
+    answer = at_work(composite, settings)
     assert not answer.refused, answer.refused
     deployment = next(each for each in answer.resources.values() if each["kind"] == "Deployment")
     pod = deployment["spec"]["template"]["spec"]

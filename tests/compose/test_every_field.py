@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import pytest
-from tests.compose.calls import Answer, Manifest, actor, call, platform
+from tests.compose.calls import Answer, Manifest, actor, call, platform, settled
 from tests.compose.fields import Path, every_field
 from tests.compose.test_moving import SQS
 
@@ -76,6 +77,12 @@ def beside(path: Path, table: Mapping[Path, Manifest] = BESIDE) -> Manifest:
     return next((value for start, value in table.items() if path[: len(start)] == start), {})
 
 
+@cache
+def there(*, bound: bool) -> dict[str, Manifest]:
+    """What exists once an actor is at work: at first not all is composed."""
+    return settled({**actor(), "spec": BOUND} if bound else actor(), platform(podMonitor={}))
+
+
 @pytest.mark.parametrize(("path", "value"), FIELDS, ids=[".".join(path) for path, _ in FIELDS])
 def test_a_field_changes_what_is_composed(path: Path, value: Manifest) -> None:
     if path in ELSEWHERE:
@@ -87,7 +94,7 @@ def test_a_field_changes_what_is_composed(path: Path, value: Manifest) -> None:
     after = {**before, "spec": merged(before["spec"], VALUES.get(path, value))}
     settings = platform(podMonitor={})
 
-    then, now = call(before, settings), call(after, settings)
+    then, now = (call(each, settings, observed=there(bound=False)) for each in (before, after))
 
     assert not then.refused, then.refused
     if path in NOT_ON_RABBITMQ:
@@ -108,8 +115,8 @@ def test_a_field_of_a_bound_actor_counts_or_is_refused(path: Path, value: Manife
         return
     spec = {**BOUND, **beside(path, BESIDE_BOUND)}
 
-    then = call({**actor(), "spec": spec}, settings)
-    now = call({**actor(), "spec": merged(spec, value)}, settings)
+    specs = (spec, merged(spec, value))
+    then, now = (call({**actor(), "spec": each}, settings, observed=there(bound=True)) for each in specs)
 
     assert not then.refused, then.refused
     if path in NOT_ON_RABBITMQ:

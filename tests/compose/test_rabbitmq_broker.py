@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import aiormq
 import pytest
-from tests.compose.calls import Manifest, actor, call, platform, settled
+from tests.compose.calls import Manifest, actor, platform, settled
 from tests.support.rabbitmq import call_management
 
 from asya.errors import DeniedError
@@ -138,7 +138,7 @@ async def test_the_autoscaler_reads_the_queues_length_as_the_actors_user(
 
 async def test_a_message_ends_at_the_crew_of_another_namespace(scene: Scene, rabbitmq_management_url: str) -> None:
     crew = {"namespace": "mesh", "labels": {"asya.sh/crew": "true"}}
-    sink = call(actor("x-sink", metadata=crew), platform(crewNamespace="mesh"), cluster=[actor()]).resources
+    sink = settled(actor("x-sink", metadata=crew), platform(crewNamespace="mesh"), cluster=[actor()])
     vhost = urlsplit(scene.admin).path.removeprefix("/")
     ways = [each["spec"] for each in sink.values() if each["kind"] == "Binding"]
     (way,) = (each for each in ways if each["source"] == "asya_shop")

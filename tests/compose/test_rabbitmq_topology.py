@@ -53,9 +53,7 @@ def test_the_topology_is_that_of_the_data_plane(version: tuple[int, int], style:
     settings["transports"]["rabbitmq"]["version"] = f"{version[0]}.{version[1]}"
     sink = actor("x-sink", metadata={"labels": {"asya.sh/crew": "true"}}, queue={"deliveryLimit": 7})
 
-    answer = call(sink, settings)
-
-    assert composed(answer.resources) == {repr(in_order(each)) for each in wanted}
+    assert composed(settled(sink, settings)) == {repr(in_order(each)) for each in wanted}
 
 
 def in_order(declared: Declaration) -> Declaration:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.compose.calls import Manifest, actor, as_observed, call, platform
+from tests.compose.calls import Manifest, actor, at_work, platform
 
 CA = {"name": "rabbitmq-ca", "key": "ca.crt"}
 
@@ -13,7 +13,7 @@ CA = {"name": "rabbitmq-ca", "key": "ca.crt"}
 def behavior(platforms: Manifest, own: Manifest) -> Manifest:
     settings = platform(scaling={"behavior": {"scaleDown": platforms}})
     scaling = {"advanced": {"behavior": {"scaleDown": own}}} if own else {}
-    scaler = call(actor(scaling=scaling), settings).resources["rabbitmq-scaled-object"]
+    scaler = at_work(actor(scaling=scaling), settings).resources["rabbitmq-scaled-object"]
     config = scaler["spec"]["advanced"]["horizontalPodAutoscalerConfig"]
     found: Manifest = config["behavior"]["scaleDown"]
     return found
@@ -39,9 +39,7 @@ class TestTrust:
     def composed(self, url: str, ca: Manifest | None, **spec: Any) -> dict[str, Manifest]:
         settings = platform()
         settings["transports"]["rabbitmq"] |= {"managementUrl": url, "ca": ca}
-        answer = call(actor(**spec), settings)
-        assert not answer.refused, answer.refused
-        again = call(actor(**spec), settings, observed=as_observed(answer))
+        again = at_work(actor(**spec), settings)
         assert again.conditions["AutoscalerReady"][0] == "True"
         return again.resources
 

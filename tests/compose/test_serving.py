@@ -39,7 +39,7 @@ def test_an_actor_is_composed_over_grpc(served: grpc.Channel) -> None:
     answer = Answer(grpcv1.FunctionRunnerServiceStub(served).RunFunction(request, timeout=SOON))
 
     assert answer.response.meta.tag == "abc"
-    assert answer.response.meta.ttl.seconds == 60
+    assert answer.response.meta.ttl.seconds == 10, "bindings wait for their queue"
     assert answer.resources["rabbitmq-deployment"]["kind"] == "Deployment"
     assert not answer.refused
 

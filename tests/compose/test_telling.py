@@ -129,3 +129,37 @@ def test_no_odd_object_of_the_namespace_stops_the_function(odd: Manifest) -> Non
     cluster.append({**odd, "apiVersion": "asya.sh/v1alpha1", "kind": "AsyncActor", "metadata": metadata})
     answer = call(actor(transport="sqs"), everything(), observed=observed, cluster=cluster)
     assert not answer.refused
+
+
+@pytest.mark.parametrize(
+    ("key", "said", "words"),
+    [
+        (
+            "rabbitmq-policy",
+            "Error 400\n\n[{&lt;&lt;&#34;consumer-timeout&#34;&gt;&gt;,1800000}] are not recognised policy settings\n",
+            '[{<<"consumer-timeout">>,1800000}] are not recognised policy settings',
+        ),
+        (
+            "rabbitmq-dead-letter-policy",
+            "Error 400 (bad_request): Validation failed\n\n-1 is not a valid delivery limit\n",
+            "-1 is not a valid delivery limit",
+        ),
+    ],
+)
+def test_a_broker_that_is_older_than_the_setting_says_which_one(key: str, said: str, words: str) -> None:
+    observed = settled(actor())
+    failed = {"type": "Ready", "status": "False", "reason": "FailedCreateOrUpdate", "message": said}
+    observed[key]["status"]["conditions"] = [failed]
+    _, reason, message = call(actor(), observed=observed).conditions["QueueReady"]
+    assert reason == "Failed"
+    assert words in message
+    assert "transports.rabbitmq.version 4.0, which is newer than the broker: set it to the broker's version" in message
+
+
+def test_what_else_the_broker_says_is_no_matter_of_versions() -> None:
+    observed = settled(actor())
+    failed = {"type": "Ready", "status": "False", "reason": "FailedCreateOrUpdate", "message": "no such &#39;/x&#39;"}
+    observed["rabbitmq-queue"]["status"]["conditions"] = [failed]
+    message = call(actor(), observed=observed).conditions["QueueReady"][2]
+    assert "no such '/x'" in message
+    assert "version" not in message

@@ -43,8 +43,8 @@ class Found:
         crew: The actors of the crew's namespace, where there is one.
         everywhere: All actors of the cluster; known to the crew that serves them all.
         rivals: Actors of namespaces in which one could share a queue with this one.
-        exchanges: Identity of the objects that make exchanges on RabbitMQ, by name: the namespace's; to the crew of
-            all, all.
+        exchanges: Identity of the objects that have made exchanges on RabbitMQ, by name: the namespace's; to the crew
+            of all, all.
         old: ScaledObjects and Deployments of the namespace by the transport that is being left.
         workload: Somebody else's workload that the actor is bound to.
     """
@@ -61,11 +61,12 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Composition:
-    """What shall exist, and what people are told."""
+    """What shall exist, what of it is left for `later`, and what people are told."""
 
     resources: Mapping[str, Resource]
     status: Manifest
     conditions: Sequence[Condition]
+    later: Mapping[str, Resource] = field(default_factory=dict)
 
 
 def compose(
@@ -103,7 +104,8 @@ def compose(
         workload=found.workload,
     )
     now = actor_set.compose(context)
-    composed = {full_key(each.key, name): each for each in now.resources}
+    whole = {full_key(each.key, name): each for each in now.resources}
+    composed = {key: each for key, each in whole.items() if not each.later}
     resources, moved = leave(context, _still_needed(context, observed, found), observed, composed)
     used = claim.flavors
     return Composition(
@@ -115,6 +117,7 @@ def compose(
             *_about_others(context, found),
             moved,
         ],
+        later={key: each for key, each in whole.items() if each.later},
     )
 
 

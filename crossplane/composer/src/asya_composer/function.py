@@ -36,6 +36,8 @@ from asya_composer.requirements import (
 from asya_composer.settings import SENTENCE, TRANSPORTS, Settings, TransportName
 from asya_composer.structs import View, fill, plain, text
 
+_WAITING_SECONDS = 10
+"""When Crossplane is to look again at an actor of which something is left for later."""
 _TRANSPORTS: Mapping[str, TransportName] = {name: name for name in TRANSPORTS}
 
 
@@ -58,6 +60,11 @@ def run(request: fnv1.RunFunctionRequest) -> fnv1.RunFunctionResponse:
     it is too, with the generation that was looked at; so it is only for what is not even known to be an actor. (Source:
     Crossplane 2.3, composition_functions.go: a fatal result ends Compose before `status` is applied.)
     """
+    return answered(request)[0]
+
+
+def answered(request: fnv1.RunFunctionRequest) -> tuple[fnv1.RunFunctionResponse, Composition]:
+    """Answer a request, and say what has been composed, also of what is left for later."""
     answer = response.to(request)
     composite = plain(request.observed.composite.resource)
     observed = {key: View(value.resource) for key, value in request.observed.resources.items()}
@@ -75,11 +82,11 @@ def run(request: fnv1.RunFunctionRequest) -> fnv1.RunFunctionResponse:
             _keep(answer, composition.resources)
             _tell(answer, composition.conditions)
             response.fatal(answer, str(error))
-            return answer
+            return answer, composition
         answer.desired.composite.ready = fnv1.READY_FALSE
     _write(answer, composition)
     _announce(answer, composite, composition.conditions)
-    return answer
+    return answer, composition
 
 
 @lru_cache(maxsize=8)
@@ -144,8 +151,12 @@ def _views(items: Iterable[fnv1.Resource]) -> list[Seen]:
 
 
 def _exchanges(items: Iterable[fnv1.Resource]) -> dict[str, str]:
-    """Return what tells one object of a name from the next."""
-    return {text(item.resource, "metadata", "name"): text(item.resource, "metadata", "uid") for item in items}
+    """Return what tells one object of a name from the next, of those that have made their exchange."""
+    return {
+        text(item.resource, "metadata", "name"): text(item.resource, "metadata", "uid")
+        for item in items
+        if _is_ready(item.resource)
+    }
 
 
 def _neighbourhood(items: Iterable[fnv1.Resource], claim: Claim) -> Neighbourhood:
@@ -196,6 +207,10 @@ def _is_ready(struct: struct_pb2.Struct) -> bool:
 def _write(answer: fnv1.RunFunctionResponse, composition: Composition) -> None:
     _keep(answer, composition.resources)
     answer.desired.composite.resource.update({"status": composition.status})
+    if composition.later:
+        # What is left for later would not be missed otherwise; and Crossplane watches no object of another actor.
+        answer.desired.composite.ready = fnv1.READY_FALSE
+        answer.meta.ttl.FromSeconds(_WAITING_SECONDS)
     _tell(answer, composition.conditions)
 
 

@@ -40,6 +40,8 @@ def leave(
             stays = _as_it_is(old, str(error), stop=unscaled)
             told.append(f"what is on {name} stays as it is ({error}): {why}")
         for each in stays:
+            if each.later:
+                continue
             key = full_key(each.key, name)
             resources[key] = _for_both(resources[key], each) if key in resources else each
     if told:

@@ -89,7 +89,7 @@ class Context:
         neighbours: Names of the namespace's actors, this one among them.
         served: For the crew: namespaces that have actors on this transport and no crew of their own.
         scalers: Transports whose ScaledObject comes first on a move, where there can be only one.
-        exchanges: What the objects that make exchanges on RabbitMQ are known by, by name: that of the actor's
+        exchanges: What the objects that have made exchanges on RabbitMQ are known by, by name: that of the actor's
             namespace; to the crew of all, those of all that it serves.
         workload: Somebody else's workload that the actor is bound to, as the cluster has it.
     """
@@ -113,7 +113,7 @@ class Resource:
     """One object that shall exist.
 
     `why` says in words what it waits for while it is not `ready`; `error` is what its controller complains about, which
-    does not end by waiting.
+    does not end by waiting. What is for `later` is not made yet: what it needs is not there, or not ready.
     """
 
     key: str
@@ -122,6 +122,7 @@ class Resource:
     ready: bool
     why: str = ""
     error: str = ""
+    later: bool = False
 
 
 @dataclass(frozen=True, slots=True)

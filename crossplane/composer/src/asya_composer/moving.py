@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from asya_composer.model import Observed, Seen
 from asya_composer.neighbours import Neighbourhood
+from asya_composer.ownership import is_paused_by_us
 from asya_composer.settings import TRANSPORTS, TransportName
 
 
@@ -57,6 +58,8 @@ def still_needed(
 
 def _has_replicas(workload: Seen) -> bool:
     there = Observed({"": workload})
+    if is_paused_by_us(workload):
+        return bool(there.at("", "status", "replicas"))
     return there.at("", "spec", "replicas") != 0 or bool(there.at("", "status", "replicas"))
 
 

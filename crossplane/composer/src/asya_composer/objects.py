@@ -80,10 +80,11 @@ def held(key: str, part: Part, observed: Seen, why: str) -> Resource:
     kept = {name: there[name] for name in ("name", "namespace") if name in there}
     kept |= {name: dict(values) for name in ("labels", "annotations") if (values := ours(observed, name))}
     manifest = {**{name: value for name, value in observed.items() if name != "status"}, "metadata": kept}
-    scaled = observed.get("kind") == "Deployment" and is_told(observed) and not is_only_ours(observed, *_REPLICAS)
-    if scaled and isinstance(spec, Mapping):
-        manifest["spec"] = {name: value for name, value in spec.items() if name != "replicas"}
+    if observed.get("kind") == "Deployment" and is_told(observed) and isinstance(spec, Mapping):
+        left = {name for name in _SHARED if not is_only_ours(observed, "spec", name)}
+        manifest["spec"] = {name: value for name, value in spec.items() if name not in left}
     return Resource(key, part, manifest, ready=False, why=why)
 
 
-_REPLICAS = ("spec", "replicas")
+_SHARED = ("replicas", "paused")
+"""Of a Deployment's spec: what others set too, an autoscaler or people who hold a rollout up."""

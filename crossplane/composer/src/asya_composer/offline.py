@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 from crossplane.function.proto.v1 import run_function_pb2 as fnv1
 
+from asya_composer.compose import Composition
 from asya_composer.conditions import FLAVOR_MISSING, REFUSED
 from asya_composer.errors import CompositionError
-from asya_composer.function import run
+from asya_composer.function import answered
 from asya_composer.kinds import COMPOSED, READ
 from asya_composer.model import Condition, Manifest
 from asya_composer.settings import API_VERSION, KIND
@@ -59,7 +60,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """What the function said. `refused` is why nothing may be changed, empty when that is not so."""
+    """What the function said, and would compose, later too. `refused` is why nothing may be changed, else empty."""
 
     resources: Mapping[str, Manifest]
     status: Manifest
@@ -98,11 +99,11 @@ def render(
         request.observed.resources[key].resource.CopyFrom(to_struct(manifest))
     asked: dict[str, bytes] | None = None
     for _ in range(ROUNDS):
-        answer = run(request)
+        answer, composition = answered(request)
         selectors = answer.requirements.resources
         now = {name: selectors[name].SerializeToString(deterministic=True) for name in selectors}
         if now == asked or (answer.results and answer.results[0].severity == fnv1.SEVERITY_FATAL and not now):
-            return _rendered(answer)
+            return _rendered(answer, composition)
         asked = now
         request.ClearField("required_resources")
         for name in selectors:
@@ -126,11 +127,12 @@ def _wanted(selector: fnv1.ResourceSelector) -> Wanted:
     )
 
 
-def _rendered(answer: fnv1.RunFunctionResponse) -> Rendered:
-    found = answer.desired.resources
+def _rendered(answer: fnv1.RunFunctionResponse, composition: Composition) -> Rendered:
+    found = {key: plain(each.resource) for key, each in answer.desired.resources.items()}
+    found |= {key: each.manifest for key, each in composition.later.items()}
     fatal = [each.message for each in answer.results if each.severity == fnv1.SEVERITY_FATAL]
     return Rendered(
-        {key: plain(found[key].resource) for key in sorted(found)},
+        {key: found[key] for key in sorted(found)},
         plain(answer.desired.composite.resource).get("status") or {},
         tuple(
             Condition(each.type, fnv1.Status.Name(each.status).rpartition("_")[2].title(), each.reason, each.message)

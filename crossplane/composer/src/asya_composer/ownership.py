@@ -26,6 +26,14 @@ def is_only_ours(seen: Seen, *path: str) -> bool:
     return bool(found) and all(name.startswith(COMPOSED) for name in found)
 
 
+def is_paused_by_us(deployment: Seen) -> bool:
+    """Tell whether the Deployment is paused, and nobody but Crossplane says so."""
+    spec = deployment.get("spec")
+    if not isinstance(spec, Mapping) or spec.get("paused") is not True:
+        return False
+    return is_only_ours(deployment, "spec", "paused") or not is_told(deployment)
+
+
 def is_told(seen: Seen) -> bool:
     """Tell whether the object says who owns what; kubectl leaves it out, for one."""
     return next(_entries(seen), None) is not None

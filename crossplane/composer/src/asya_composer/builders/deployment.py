@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 
 from asya_composer import kinds, names
-from asya_composer.builders import containers, rollout
+from asya_composer.builders import birth, containers, rollout
 from asya_composer.builders.containers import without_nothing
 from asya_composer.builders.environment import dump, each
 from asya_composer.builders.selection import own_pods
@@ -20,29 +21,32 @@ GRACE_MARGIN = 30
 """Seconds beyond the longest call in which results are published and deliveries settled."""
 
 
-def deployment(context: Context, access: PodAccess) -> Resource:
-    """Return the Deployment."""
+def deployment(context: Context, access: PodAccess, needs: Sequence[str] = ()) -> Resource:
+    """Return the Deployment. `needs` is what queue and identity lack, without which it has no pods at first."""
     spec = context.actor.spec
     of_deployment, of_pods = rollout.credentials(context, access.credentials)
     template = _template(context, access)
     template["metadata"]["annotations"] |= of_pods
     digest = checksum(template)
     template["metadata"]["annotations"][CHECKSUM] = digest
+    unborn = birth.waits_for(context, needs)
     manifest = make(
         context,
         kinds.DEPLOYMENT,
         names.workload(context),
         {
             **rollout.replicas(context),
+            **({"paused": True} if unborn else {}),
             "revisionHistoryLimit": 5,
             "selector": {"matchLabels": own_pods(context)},
             "strategy": dump(spec.strategy),
             "template": template,
         },
-        annotations={**of_deployment, CHECKSUM: digest},
+        # Pods that are still to start have no credentials that could be old, and each write makes the controller look.
+        annotations={**({} if unborn else of_deployment), CHECKSUM: digest},
     )
     error = rollout.complaint(context.observed)
-    why = error or rollout.waits_for(context.observed)
+    why = error or unborn or rollout.waits_for(context.observed)
     return Resource(KEY, "workload", manifest, ready=not why, why=why, error=error)
 
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from asya.api.rules_mesh import TERMINAL_ACTORS
 from asya_composer import kinds, names
-from asya_composer.builders.containers import PORT_NAME
+from asya_composer.builders.containers import PORT_NAME, without_nothing
 from asya_composer.builders.environment import dump
 from asya_composer.builders.selection import every_pod, own_pods
 from asya_composer.model import Context, Manifest, PodAccess, Resource
@@ -42,7 +42,8 @@ def network_policy(context: Context, access: PodAccess) -> list[Resource]:
     spec = {
         "podSelector": {"matchLabels": own_pods(context)},
         "policyTypes": ["Ingress", "Egress"],
-        "ingress": _ingress(context),
+        # An empty list is not kept by the server, so each look would write one anew, and be the cause of the next.
+        **without_nothing({"ingress": _ingress(context)}),
         "egress": [
             _dns(network),
             *access.egress,

@@ -26,8 +26,8 @@ def replicas(context: Context) -> dict[str, int]:
 def credentials(context: Context, now: str) -> tuple[dict[str, str], dict[str, str]]:
     """Return annotations of the Deployment and of its pods, such that other credentials restart the pods.
 
-    A variable from a Secret keeps its value as long as the container lives. Pods are made before their credentials
-    are known, and wait for the Secret; so the first ones restart nothing.
+    A variable from a Secret keeps its value as long as the container lives. The Deployment is made before credentials
+    are known, and its first pods start with them; so the first ones restart nothing.
     """
     observed = context.observed
     before = observed.at(KEY, "metadata", "annotations", CREDENTIALS)

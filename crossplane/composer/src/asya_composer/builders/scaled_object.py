@@ -92,10 +92,10 @@ def _annotations(scaling: ScalingSpec) -> dict[str, str]:
 
 def _advanced(context: Context) -> Manifest:
     advanced, platform = context.actor.spec.scaling.advanced, context.settings.scaling.behavior
-    found: Manifest = {
-        "restoreToOriginalReplicaCount": advanced.restore_to_original_replica_count,
-        "horizontalPodAutoscalerConfig": {"behavior": _behavior(advanced.behavior, platform)},
-    }
+    found: Manifest = {"horizontalPodAutoscalerConfig": {"behavior": _behavior(advanced.behavior, platform)}}
+    if advanced.restore_to_original_replica_count:
+        # KEDA takes false out again, and each of the two writes starts its look at the queue anew.
+        found["restoreToOriginalReplicaCount"] = True
     if advanced.formula is not None:
         modifiers = {
             "formula": advanced.formula,

@@ -11,8 +11,8 @@ from asya_composer.errors import CompositionError
 from asya_composer.model import Context, Resource
 from asya_composer.transports.rabbitmq.objects import (
     ARRIVALS,
+    binding,
     dead_letter_key,
-    ends,
     literally,
     settings_of,
     topology,
@@ -60,8 +60,8 @@ def _deletion(context: Context) -> dict[str, Any]:
             return {"deletionPolicy": "retain"}
 
 
-def bindings(context: Context) -> list[Resource]:
-    """Return what leads into the two queues: messages, dead letters, and messages that have waited."""
+def bindings(context: Context, made: Mapping[str, Resource]) -> list[Resource]:
+    """Return what leads into the two queues (`made`, by key): messages, dead letters, and messages that have waited."""
     queue, exchange, actor = names.queue(context), names.exchange(context), context.actor.name
     wanted = (
         ("binding", exchange, actor, QUEUE, queue),
@@ -69,13 +69,14 @@ def bindings(context: Context) -> list[Resource]:
         ("delay-binding", ARRIVALS, f"#.{context.namespace}.{actor}", QUEUE, queue),
     )
     return [
-        topology(
+        binding(
             context,
             key,
-            "queue",
-            kinds.RABBITMQ_BINDING,
             {"source": source, "destination": destination, "destinationType": "queue", "routingKey": routing},
-            annotations=ends(context, key, at, context.namespace),
+            made[at],
+            context.namespace,
+            # The ladder's exchange is the platform's, which no actor waits for: its binding tells when it is missing.
+            after_exchange=source == exchange,
         )
         for key, source, routing, at, destination in wanted
     ]

@@ -7,17 +7,19 @@ in a namespace reaches the crew by that, and nothing else of the crew's namespac
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from asya.api.rules_mesh import TERMINAL_ACTORS
 from asya_composer import kinds, names
 from asya_composer.model import Context, Resource
-from asya_composer.transports.rabbitmq.objects import ends, topology
+from asya_composer.transports.rabbitmq.objects import binding, topology
 from asya_composer.transports.rabbitmq.queues import QUEUE
 
 OWN_KEY = "exchange"
 
 
-def exchanges(context: Context) -> list[Resource]:
-    """Return the exchanges that x-sink keeps, and what leads from other namespaces to x-sink or x-sump."""
+def exchanges(context: Context, made: Mapping[str, Resource]) -> list[Resource]:
+    """Return the exchanges that x-sink keeps, and what leads from other namespaces to the crew's queue (`made`)."""
     actor = context.actor.name
     if actor not in TERMINAL_ACTORS:
         return []
@@ -32,8 +34,7 @@ def exchanges(context: Context) -> list[Resource]:
             "routingKey": actor,
         }
         key = f"{_BINDING}{namespace}"
-        tied = ends(context, key, QUEUE, namespace)
-        found.append(topology(context, key, "queue", kinds.RABBITMQ_BINDING, way, annotations=tied))
+        found.append(binding(context, key, way, made[QUEUE], namespace))
     return found
 
 

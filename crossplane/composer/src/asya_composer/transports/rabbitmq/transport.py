@@ -27,7 +27,8 @@ class Rabbitmq:
 
     def resources(self, context: Context) -> list[Resource]:
         """Return what is shared (the crew's only), queues, bindings, policy, user, its rights, KEDA's trust."""
-        topology = [*exchanges(context), *queues(context), *bindings(context), *policies(context)]
+        made = {each.key: each for each in queues(context)}
+        topology = [*exchanges(context, made), *made.values(), *bindings(context, made), *policies(context)]
         return [*topology, *identity(context), *management_tls(context)]
 
     def pod(self, context: Context) -> PodAccess:
@@ -81,7 +82,6 @@ def _broker(settings: RabbitmqSettings) -> Manifest:
     if settings.egress_cidr is not None:
         return {"ipBlock": {"cidr": settings.egress_cidr}}
     namespace = settings.broker_namespace or settings.cluster.namespace
-    return {
-        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
-        "podSelector": {"matchLabels": settings.broker_labels},
-    }
+    peer: Manifest = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}
+    # The server keeps no empty map, so each look would write it anew. Without a selector it is all pods.
+    return {**peer, "podSelector": {"matchLabels": settings.broker_labels}} if settings.broker_labels else peer
