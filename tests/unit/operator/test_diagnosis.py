@@ -245,7 +245,11 @@ def test_a_cause_is_one_event_on_the_actor(given: Manifest, reason: str, words: 
         ),
         pod(handler(lastState=ended(137, reason="OOMKilled"), restartCount=1)),
         pod(handler(state=ended(0, reason="Completed"), ready=False)),
-        pod(None, sidecar(lastState=ended(1, "cannot start: access refused"), restartCount=2, ready=False)),
+        pod(
+            None,
+            sidecar(lastState=ended(1, "cannot start: access refused"), restartCount=2, ready=False),
+            condition("Ready", "False", ago(minutes=4)),
+        ),
         pod(crashing(ended(1, IMPORT_ERROR)), metadata={"deletionTimestamp": ago(seconds=5)}),
         pod(crashing(ended(1, IMPORT_ERROR)), status={"phase": "Failed", "reason": "Evicted"}),
         pod(crashing(ended(1, IMPORT_ERROR)), metadata={"labels": {"asya.sh/actor": "other"}}),
