@@ -49,12 +49,20 @@ class Flow:
             # A second copy of a message may still be on its way when the first one of each is there.
             wait_until(f"empty queues after {row}", mail.empty, SECONDS, lambda: str(mail.depths()))
         finally:
-            kept = mail.kept()
-            counts = [kept[each][1] for each in sent if each in kept]
-            lost = len(sent) - len(counts)
-            self.report.failures.append(
-                Failure(row, len(sent), len(counts), sum(counts) - len(counts), lost, round(took, 1))
-            )
+            self.count(row, sent, took)
+        return sent
+
+    def count(self, row: str, sent: Sequence[str], took: float) -> None:
+        """Write down what became of messages.
+
+        Raises:
+            AssertionError: One was lost, or did not succeed.
+        """
+        kept = self.stage.mail.kept()
+        counts = [kept[each][1] for each in sent if each in kept]
+        lost = len(sent) - len(counts)
+        self.report.failures.append(
+            Failure(row, len(sent), len(counts), sum(counts) - len(counts), lost, round(took, 1))
+        )
         assert lost == 0
         assert {kept[each][0] for each in sent} == {"succeeded"}
-        return sent

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from tests.cluster.e2e.flow import FIRST, SECOND, Flow
+from tests.cluster.e2e.flow import FIRST, MILLISECONDS, SECOND, Flow
 from tests.cluster.e2e.report import Report
 from tests.cluster.e2e.stage import RUNTIME, SIDECAR, Stage, container
 from tests.cluster.waiting import wait_until
@@ -18,6 +19,8 @@ EATERS = 3
 LEFT_AT_ZERO = "napper"
 SCALING = {"minReplicaCount": 2, "maxReplicaCount": 2, "pollingInterval": 1}
 POLICY = {"policies": {"default": {"maxAttempts": 4, "backoff": "constant", "initialDelay": "500ms"}}}
+ROLLED = 100
+"""Messages that are sent whenever half of so many are left, while pods are replaced."""
 _SOME = 25
 """Messages for rows that are slow by nature."""
 
@@ -152,18 +155,34 @@ def test_keda_is_away(flow: Flow) -> None:
         waiting = stage.mail.send([LEFT_AT_ZERO], [{"n": n, "ms": 1} for n in range(_SOME)])
         wait_until("messages counted", lambda: stage.mail.depths()[LEFT_AT_ZERO] == _SOME, 30)
         assert not stage.pods(LEFT_AT_ZERO)
+    began = time.monotonic()
     stage.mail.wait(waiting, 180)
+    flow.count("KEDA away, an actor at zero", waiting, time.monotonic() - began)
 
 
 def test_image_and_handler_change(flow: Flow) -> None:
-    stage = flow.stage
+    """Messages flow until the last pod is a new one, and beyond."""
+    stage, mail = flow.stage, flow.stage.mail
+    sent: list[str] = []
 
-    def breaks() -> None:
-        patch = '{"spec": {"image": "e2e/worker:2", "handler": "work.other"}}'
-        stage.kubectl(
-            "patch", f"asyncactor/{FIRST}", f"--namespace={stage.namespace}", "--type=merge", f"--patch={patch}"
-        )
+    def send() -> None:
+        sent.extend(mail.send([FIRST, SECOND], [{"n": n, "ms": MILLISECONDS} for n in range(ROLLED)]))
 
-    sent = flow.run("image and handler of the first actor changed", breaks, messages=1000)
-    first = [stage.mail.result(each)["payload"]["calls"][0] for each in (sent[0], sent[-1])]
-    assert [(call["version"], call["handler"]) for call in first] == [("1", "work"), ("2", "other")]
+    def rolled_out() -> bool:
+        if mail.depths()[FIRST] < ROLLED // 2:
+            send()
+        images = [container["image"] for pod in stage.running(FIRST) for container in pod["spec"]["containers"]]
+        return images == ["e2e/worker:2"] * SCALING["minReplicaCount"]
+
+    send()
+    mail.wait(sent, 180, least=1)
+    patch = '{"spec": {"image": "e2e/worker:2", "handler": "work.other"}}'
+    began = time.monotonic()
+    stage.kubectl("patch", f"asyncactor/{FIRST}", f"--namespace={stage.namespace}", "--type=merge", f"--patch={patch}")
+    wait_until("only new pods", rolled_out, 300, lambda: str(mail.depths()))
+    send()
+    mail.wait(sent, 300)
+    wait_until("empty queues", mail.empty, 120)
+    flow.count("image and handler of the first actor changed", sent, time.monotonic() - began)
+    calls = [mail.result(each)["payload"]["calls"][0] for each in (sent[0], sent[-1])]
+    assert [(call["version"], call["handler"]) for call in calls] == [("1", "work"), ("2", "other")]
