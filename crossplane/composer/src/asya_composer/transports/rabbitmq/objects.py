@@ -62,7 +62,7 @@ def topology(
 
 def _in_words(failed: Resource, assumed: str) -> Resource:
     """Return what has failed with the broker's words as it said them, and what to do about a wrong version."""
-    said = html.unescape(failed.error)
+    said = " ".join(html.unescape(failed.error).split())
     if any(sign in said for sign in _UNKNOWN_TO_BROKER):
         said += (
             f"; the composition's input has transports.rabbitmq.version {assumed}, which is newer than the broker: "
