@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,6 +49,7 @@ def seen(*pods: Manifest, **status: Any) -> list[Event]:
     return list(diagnose([resize(**status)], pods, NOW).values())
 
 
+PAGE = Path(__file__).parents[3] / "docs" / "operate" / "troubleshooting.md"
 CASES: dict[str, tuple[Manifest, str, list[str]]] = {
     "image-not-there": (
         pod(handler_waits("ImagePullBackOff", PULL)),
@@ -375,3 +378,11 @@ def test_where_pods_are_looked_at(status: Manifest, unready: bool) -> None:
     found["metadata"]["deletionTimestamp"] = ago(seconds=1)
     assert not is_unready(found)
     assert diagnose([found], [pod(crashing(ended(1, IMPORT_ERROR)))], NOW) == {}
+
+
+def test_the_page_leads_from_each_reason_to_its_cure() -> None:
+    table = PAGE.read_text().partition("## Events")[2].partition("```")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == {
+        "PodsRefused",
+        *(case[1] for case in CASES.values()),
+    }
