@@ -176,6 +176,8 @@ class FakeSidecar:
             "ASYA_HANDLER": handler,
             "ASYA_HANDLER_PATH": str(self.folder),
             "ASYA_SOCKET_DIR": str(self.folder),
+            # Not there, also where these tests run in a pod.
+            "ASYA_TERMINATION_LOG": str(self.folder / "termination-log"),
             "PATH": os.environ["PATH"],
             **self.environ,
             **environ,

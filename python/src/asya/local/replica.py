@@ -143,7 +143,8 @@ class Replica:
         self._show, self._on_change, self._http = on_line, on_change, http
         self._before_drain = before_drain
         self._port = 0
-        shared = {"ASYA_SOCKET_DIR": str(socket_dir)}
+        # A file that is not there: where we run in a pod, its last words are not for our replicas to write.
+        shared = {"ASYA_SOCKET_DIR": str(socket_dir), "ASYA_TERMINATION_LOG": str(socket_dir / "termination-log")}
 
         def sidecar_environment() -> dict[str, str]:
             self._port = _free_port()
