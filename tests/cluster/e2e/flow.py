@@ -36,6 +36,7 @@ class Flow:
             AssertionError: One was lost, or did not succeed.
         """
         route, mail = more.get("route", (FIRST, SECOND)), self.stage.mail
+        mail.forget()
         numbers = range(more.get("messages", MESSAGES))
         sent = mail.send(route, [{"n": n, "ms": MILLISECONDS, **payload(n)} for n in numbers])
         took = 0.0

@@ -24,6 +24,8 @@ BUCKET = "results"
 S3_LOGIN = {"AWS_ACCESS_KEY_ID": "e2e-checkpoints", "AWS_SECRET_ACCESS_KEY": "e2e-checkpoints-secret-key"}
 REGION = "eu-west-1"
 BATCH = 100
+_DELETED = 1000
+"""Objects that S3 takes in one request for deletion, at most."""
 Payload = Mapping[str, Any]
 
 
@@ -66,6 +68,15 @@ class Mail:
                     outcome, name = _parts(version["Key"])
                     found[name] = (outcome, found.get(name, ("", 0))[1] + 1)
         return found
+
+    def forget(self) -> None:
+        """Take away what was kept so far, of all namespaces; moto takes long to list many objects."""
+        with self._target.network():
+            client, found = _s3(self._target), []
+            for page in client.get_paginator("list_object_versions").paginate(Bucket=BUCKET):
+                found += [{name: each[name] for name in ("Key", "VersionId")} for each in page.get("Versions", ())]
+            for start in range(0, len(found), _DELETED):
+                client.delete_objects(Bucket=BUCKET, Delete={"Objects": found[start : start + _DELETED], "Quiet": True})
 
     def result(self, identifier: str) -> dict[str, Any]:
         """Return what x-sink kept of a message.

@@ -163,6 +163,7 @@ def test_keda_is_away(flow: Flow) -> None:
 def test_image_and_handler_change(flow: Flow) -> None:
     """Messages flow until the last pod is a new one, and beyond."""
     stage, mail = flow.stage, flow.stage.mail
+    mail.forget()
     sent: list[str] = []
 
     def send() -> None:
