@@ -1,4 +1,4 @@
-"""Which namespaces' Pods a round asks for: those where something is amiss, and where something was, until it is over."""
+"""Whose Pods a round asks for: of namespaces where something is amiss, or was, until it is over."""
 
 from __future__ import annotations
 
