@@ -37,9 +37,14 @@ class Stage:
 
     def actor(self, name: str, **spec: Any) -> Manifest:
         """Return the manifest of an actor with the worker's image."""
-        spec = {"image": "e2e/worker:1", "handler": "work.work", **spec}
+        own = {"image": "e2e/worker:1", "handler": "work.work", "resources": {"requests": {"cpu": "10m"}}}
+        spec = {**own, **spec}
         metadata = {"name": name, "namespace": self.namespace}
         return {"apiVersion": "asya.sh/v1alpha1", "kind": "AsyncActor", "metadata": metadata, "spec": spec}
+
+    def remove(self, *names: str) -> None:
+        """Take actors away, so that the one node has room for others; it is not waited for."""
+        self.kubectl("delete", "asyncactors", *names, f"--namespace={self.namespace}", "--wait=false")
 
     def ready(self, *names: str, seconds: int = 180) -> None:
         """Wait until actors are Ready."""

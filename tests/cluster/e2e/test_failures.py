@@ -26,12 +26,13 @@ _SOME = 25
 
 
 @pytest.fixture(scope="module")
-def flow(stage: Stage, report: Report) -> Flow:
+def flow(stage: Stage, report: Report) -> Iterator[Flow]:
     """Two actors of two pods each."""
     stage.kubectl.apply(*(stage.actor(name, scaling=SCALING, resiliency=POLICY) for name in (FIRST, SECOND)))
     stage.ready(FIRST, SECOND, "x-sink", "x-sump")
     wait_until("both pods of both", lambda: all(len(stage.running(name)) == 2 for name in (FIRST, SECOND)), 180)
-    return Flow(stage, report)
+    yield Flow(stage, report)
+    stage.remove(FIRST, SECOND)
 
 
 @contextmanager
@@ -107,7 +108,7 @@ def test_a_runtime_runs_out_of_memory(flow: Flow) -> None:
         "volumes": [{"name": "marks", "emptyDir": {}}],
         "volumeMounts": [{"name": "marks", "mountPath": "/marks"}],
     }
-    limits = {"limits": {"memory": MEMORY}, "requests": {"memory": MEMORY}}
+    limits = {"limits": {"memory": MEMORY}, "requests": {"memory": MEMORY, "cpu": "10m"}}
     scaling = {**SCALING, "minReplicaCount": 1, "maxReplicaCount": 1}
     spec: dict[str, Any] = {"handler": "work.hungry", "resources": limits, "resiliency": POLICY, "scaling": scaling}
     stage.kubectl.apply(stage.actor(EATER, **spec, **volume))
@@ -125,6 +126,7 @@ def test_a_runtime_runs_out_of_memory(flow: Flow) -> None:
     # Where the kernel ends the whole group (cgroup v2), the container is replaced; else only the runtime's worker is.
     workers = stage.kubectl("logs", name, where, f"--container={RUNTIME}").count("killed by SIGKILL")
     assert status["restartCount"] + workers >= EATERS
+    stage.remove(EATER)
 
 
 def test_the_broker_is_restarted(flow: Flow) -> None:
@@ -158,6 +160,7 @@ def test_keda_is_away(flow: Flow) -> None:
     began = time.monotonic()
     stage.mail.wait(waiting, 180)
     flow.count("KEDA away, an actor at zero", waiting, time.monotonic() - began)
+    stage.remove(LEFT_AT_ZERO)
 
 
 def test_image_and_handler_change(flow: Flow) -> None:

@@ -62,7 +62,7 @@ class Watch:
 
 
 @pytest.fixture(scope="module")
-def scaled(stage: Stage) -> Stage:
+def scaled(stage: Stage) -> Iterator[Stage]:
     """The actor, at zero; x-sink has a pod, so that its own start is not counted."""
     scaling = {"minReplicaCount": 0, "maxReplicaCount": MOST, "queueLength": 5}
     scaling |= {"pollingInterval": POLLING, "cooldownPeriod": COOLDOWN}
@@ -71,7 +71,8 @@ def scaled(stage: Stage) -> Stage:
     stage.kubectl.apply(stage.actor(NAME, **spec))
     stage.ready(NAME, "x-sink", "x-sump")
     stage.mail.wait(stage.mail.send(["x-sink"], [{"warm": True}]), 120)
-    return stage
+    yield stage
+    stage.remove(NAME)
 
 
 def test_zero_to_most_to_zero_and_a_long_call_is_not_cut(scaled: Stage, mail: Mail, report: Report) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -25,13 +26,14 @@ _READ_SECONDS = 10
 
 
 @pytest.fixture(scope="module")
-def actors(stage: Stage) -> Stage:
+def actors(stage: Stage) -> Iterator[Stage]:
     """Two actors with a pod each."""
     scaling = {"minReplicaCount": 1, "maxReplicaCount": 1}
     stage.kubectl.apply(*(stage.actor(name, scaling=scaling) for name in (MINE, NEIGHBOUR)))
     stage.ready(MINE, NEIGHBOUR, "x-sink")
     stage.mail.wait(stage.mail.send([MINE, NEIGHBOUR], [{"ms": 1}]), 180)
-    return stage
+    yield stage
+    stage.remove(MINE, NEIGHBOUR)
 
 
 def login(stage: Stage, actor: str) -> dict[str, str]:
