@@ -132,12 +132,14 @@ class Mail:
 
 
 def prepare(target: Target, *buckets: str) -> None:
-    """Make the bucket for results, with versions, and others; those that are there stay."""
+    """Make the bucket for results, with versions, and others, which everyone may use; those that are there stay."""
     with target.network():
         client = _s3(target)
         there = {each["Name"] for each in client.list_buckets()["Buckets"]}
         for name in {BUCKET, *buckets} - there:
             client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+        for name in buckets:
+            client.put_bucket_acl(Bucket=name, ACL="public-read-write")
         client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
 
 
