@@ -28,7 +28,11 @@ demo: ## Send real pictures through a mesh on this machine and write an HTML rep
 
 .PHONY: test
 test: setup ## Run the tests, against a real RabbitMQ too (installed by apt when root on Debian)
-	@ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-$$([ "$$(id -u)" = 0 ] && echo 1 || echo 0)} $(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not apiserver" $(ARGS)
+	@ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-$$([ "$$(id -u)" = 0 ] && echo 1 || echo 0)} $(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not apiserver and not variant" $(ARGS)
+
+.PHONY: variants
+variants: setup ## Run the contract suite on FIFO queues of SQS and streams of Pub/Sub too
+	$(PY) -m pytest tests/contract -n $(JOBS) --dist loadgroup -m variant $(ARGS)
 
 .PHONY: apiserver
 apiserver: setup ## Run the tests that need a real kube-apiserver, without a node (built by `make tools`)

@@ -53,8 +53,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                 "memory",
                 "sqlite",
                 "sqs",
-                "sqs-fifo",
-                *(pytest.param(("pubsub", receive), id=f"pubsub-{receive}") for receive in ("pull", "stream")),
+                pytest.param("sqs-fifo", marks=pytest.mark.variant),
+                pytest.param(("pubsub", "pull"), id="pubsub-pull"),
+                pytest.param(("pubsub", "stream"), id="pubsub-stream", marks=pytest.mark.variant),
                 *(
                     pytest.param(("rabbitmq", engine), marks=pytest.mark.rabbitmq, id=f"rabbitmq-{engine}")
                     for engine in ENGINES

@@ -33,7 +33,7 @@ from asya.transports.pubsub.messages import CLASSES
 from asya.transports.pubsub.refusals import Call
 from asya.transports.settings import PubsubSettings
 
-RECEIVE = ("pull", "stream")
+RECEIVE = ("pull", pytest.param("stream", marks=pytest.mark.variant))
 
 
 @pytest_asyncio.fixture(params=RECEIVE)
