@@ -539,6 +539,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
+@pytest.mark.variant
 async def test_a_line_that_is_cut_again_and_again_loses_nothing(harness: PubsubHarness) -> None:
     """Each message is passed on at least once, whatever was under way when the line broke."""
     total, cuts = 120, 3
@@ -612,6 +613,7 @@ def _link_is(transport: Any, *, connected: bool) -> Callable[[], Any]:
     return holds
 
 
+@pytest.mark.variant
 async def test_an_emulator_that_is_gone_and_comes_back() -> None:
     """Publishes fail while it is gone, the link says so, and consumers go on by themselves."""
     try:
