@@ -115,10 +115,16 @@ def render(found: Programs, address: str, xr: Path, composition: Path, *options:
 
 
 def _cluster(xr: Path) -> str:
-    """Return what the cluster holds besides; the engine would take an object of the composite's own name for it."""
+    """Return what the cluster holds besides; the engine would take the composite's own objects for what it observes."""
     own = _identity(yaml.safe_load(xr.read_text()))
     others = yaml.safe_load_all((EXAMPLES / "required.yaml").read_text())
-    return yaml.safe_dump_all([each for each in others if _identity(each) != own])
+    return yaml.safe_dump_all([each for each in others if own not in (_identity(each), *_owners(each))])
+
+
+def _owners(manifest: dict[str, Any]) -> list[tuple[str, str, str]]:
+    metadata = manifest["metadata"]
+    owners = metadata.get("ownerReferences", ())
+    return [(owner["kind"], metadata.get("namespace", ""), owner["name"]) for owner in owners]
 
 
 def _identity(manifest: dict[str, Any]) -> tuple[str, str, str]:
