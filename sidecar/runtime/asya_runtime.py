@@ -2524,9 +2524,10 @@ class Supervisor:
             fields = {"traceback": failure["traceback"]} if failure["traceback"] else {}
             log.error(failure["message"], retry_in_s=round((slot.due or now) - now, 3), **fields)
             self._logged = (failure["message"], now)
+        left = leave_last_words(self.settings.termination_log, failure["message"])
         self._send(FAILED, failure)
         slot.failed_loads += 1
-        if leave_last_words(self.settings.termination_log, failure["message"]) and slot.failed_loads >= FAILED_LOADS:
+        if left and slot.failed_loads >= FAILED_LOADS:
             self._give_up()
 
     def _give_up(self) -> None:
