@@ -23,12 +23,13 @@ BASE = {"ASYA_ACTOR_NAME": "a", "ASYA_NAMESPACE": "n", "ASYA_TRANSPORT": "sqlite
 async def test_a_receiver_that_is_away_holds_up_neither_work_nor_end(protocol: str) -> None:
     export = Export(load(TracingSettings, {**NOBODY, "ASYA_TRACING_PROTOCOL": protocol}), "a", "n")
     tracer = export.provider.get_tracer("test")
-    slowest = 0.0
+    taken = []
     for _ in range(5000):  # more than the queue holds
-        began = time.thread_time()
+        began = time.monotonic()
         tracer.start_span("span").end()
-        slowest = max(slowest, time.thread_time() - began)
-    assert slowest < 0.5
+        taken.append(time.monotonic() - began)
+    # What holds work up does so for each span that finds the queue full; a busy machine's pauses are single ones.
+    assert sorted(taken)[len(taken) * 99 // 100] < 0.05
     async with asyncio.timeout(10):
         await export.close(seconds=0.2)
 
