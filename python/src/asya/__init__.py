@@ -4,4 +4,4 @@ Belongs here: what the mesh is made of, in layers (see docs/concepts/architectur
 beside an actor (`asya_sidecar`) and the file in the user's container (`asya_runtime`).
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
