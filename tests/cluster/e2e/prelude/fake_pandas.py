@@ -25,7 +25,9 @@ class Stored:
         """A bucket has no folders."""
 
     def write_text(self, text: str, encoding: str) -> None:
-        request = urllib.request.Request(self._url, text.encode(encoding), {"x-amz-acl": "public-read"}, method="PUT")
+        # Without a type urllib calls it a form, and what takes forms apart keeps nothing of it.
+        headers = {"x-amz-acl": "public-read", "Content-Type": "application/octet-stream"}
+        request = urllib.request.Request(self._url, text.encode(encoding), headers, method="PUT")
         urllib.request.urlopen(request).close()
 
     def read_text(self, encoding: str) -> str:
