@@ -95,6 +95,15 @@ def test_rules_of_the_old_transport_are_not_in_the_way(old: str, new: str, spec:
     assert answer.conditions["TransportMoved"][1] == "Draining"
 
 
+@pytest.mark.parametrize(("old", "new"), [("sqs", "pubsub"), ("pubsub", "rabbitmq"), ("rabbitmq", "sqs")])
+def test_the_last_message_counts_on_what_is_left(old: str, new: str) -> None:
+    """Also one that waits for a retry, where the broker tells; and fewer than pods usually start for."""
+    scaler = moved(at_work(old), new, scaling={"activationQueueLength": 7}).resources[f"{old}-scaled-object"]
+    metadata = scaler["spec"]["triggers"][0]["metadata"]
+    assert {value for name, value in metadata.items() if name.startswith("activation")} == {"0"}
+    assert metadata.get("scaleOnDelayed", "true") == "true"
+
+
 def test_a_set_that_cannot_be_composed_any_more_may_still_go_to_zero() -> None:
     observed = at_work("pubsub", scaling={"minReplicaCount": 2, "idleReplicaCount": 0, "paused": True})
     answer = moved(observed, "rabbitmq", queue={"deliveryLimit": 3})

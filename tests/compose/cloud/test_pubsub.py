@@ -15,19 +15,24 @@ from asya_composer.model import Manifest
 from asya_composer.transports.pubsub import Pubsub
 
 PUBLISH, CONSUME = "pubsub.topics.publish", "pubsub.subscriptions.consume"
+BACKLOG = (
+    "pubsub_googleapis_com:subscription_num_undelivered_messages"
+    '{monitored_resource="pubsub_subscription",subscription_id="%s",project_id="mesh-prod"}'
+)
 IDENTITIES = ["principal", "serviceAccount"]
 
 
+MARKED = {"project": "mesh-prod", "labels": {"asya-namespace": "shop", "asya-actor": "resize"}}
+
+
 def test_the_subscription_is_made_from_the_manifest() -> None:
-    found = wanted(context("pubsub", queue={"deliveryLimit": 9}, resiliency={"actorTimeout": "2m"}))
+    found = wanted(context("pubsub", queue={"deliveryLimit": 9}, resiliency={"actorTimeout": "2h"}))
     assert found["subscription"] == {
-        "project": "mesh-prod",
-        "labels": {"asya-namespace": "shop", "asya-actor": "resize"},
+        **MARKED,
         "topicRef": {"name": "resize-pubsub-queue"},
-        "ackDeadlineSeconds": 120,
+        "ackDeadlineSeconds": 60,
         "messageRetentionDuration": "604800s",
         "expirationPolicy": {"ttl": ""},
-        "retryPolicy": {"minimumBackoff": "1s", "maximumBackoff": "60s"},
         "deadLetterPolicy": {
             "deadLetterTopicRef": {"name": "resize-pubsub-dead-letter-queue"},
             "maxDeliveryAttempts": 9,
@@ -35,10 +40,14 @@ def test_the_subscription_is_made_from_the_manifest() -> None:
     }
 
 
-@pytest.mark.parametrize(("timeout", "deadline"), [("1s", 10), ("90.5s", 91), ("10m", 600), ("2h", 600)])
-def test_the_deadline_follows_the_timeout_within_what_google_allows(timeout: str, deadline: int) -> None:
-    found = wanted(context("pubsub", resiliency={"actorTimeout": timeout}))
-    assert found["subscription"]["ackDeadlineSeconds"] == deadline
+def test_what_waits_for_its_time_is_handed_out_as_often_as_need_be_and_never_a_dead_letter() -> None:
+    assert wanted(context("pubsub"))["delayed-subscription"] == {
+        **MARKED,
+        "topicRef": {"name": "resize-pubsub-delayed-queue"},
+        "ackDeadlineSeconds": 10,
+        "messageRetentionDuration": "604800s",
+        "expirationPolicy": {"ttl": ""},
+    }
 
 
 def test_dead_letters_stay_as_long_as_they_can() -> None:
@@ -78,6 +87,8 @@ def test_topics_and_subscriptions_are_called_after_the_queue() -> None:
     assert found == {
         "queue": "asya_shop_resize",
         "subscription": "asya_shop_resize",
+        "delayed-queue": "asya_shop_resize.delay",
+        "delayed-subscription": "asya_shop_resize.delay",
         "dead-letter-queue": "asya_shop_resize_dlq",
         "dead-letter-subscription": "asya_shop_resize_dlq",
     }
@@ -111,7 +122,9 @@ def test_a_label_that_google_does_not_take_is_refused() -> None:
 @pytest.mark.parametrize(("policy", "kept"), [("Delete", False), ("DeleteIfEmpty", True), ("Retain", True)])
 def test_only_delete_deletes(policy: str, kept: bool) -> None:
     found = composed(context("pubsub", queue={"deletionPolicy": policy}))
-    for key in ("queue", "subscription", "dead-letter-queue", "dead-letter-subscription"):
+    made = {key for key, each in found.items() if each.manifest["kind"] in ("Topic", "Subscription")}
+    assert len(made) == 6
+    for key in made:
         assert ("Delete" not in found[key].manifest["spec"].get("managementPolicies", ["Delete"])) is kept
 
 
@@ -123,14 +136,55 @@ def test_the_second_answer_is_the_first_and_ready() -> None:
     assert all(each.ready for each in second.values())
 
 
+GRANTS = {
+    "subscription": {"publisher"},
+    "delayed-subscription": {"delayed-publisher"},
+    "dead-letter-subscription": {"dead-letter-forwarding", "dead-letter-publisher"},
+}
+
+
+class TestNothingIsPublishedThatNobodyKeeps:
+    @pytest.mark.parametrize("missing", GRANTS)
+    def test_the_right_to_publish_waits_for_the_subscription(self, missing: str) -> None:
+        first = composed(context("pubsub"))
+        there = {key: at_work(first[key].manifest) for key in GRANTS}
+        for state in ([], [{"type": "Ready", "status": "False", "reason": "Creating"}]):
+            there[missing] = {**there[missing], "status": {"conditions": state}}
+            found = composed(context("pubsub", observed=there))
+            late = {key: each for key, each in found.items() if each.later}
+            assert late.keys() == GRANTS[missing]
+            for each in late.values():
+                assert each.why.endswith(f" waits for Subscription resize-pubsub-{missing}")
+                assert not each.ready
+
+    @pytest.mark.parametrize("identity", IDENTITIES)
+    def test_at_first_nobody_may_publish_anything(self, identity: str) -> None:
+        platform = settings("pubsub", own={"identity": identity})
+        found = composed(context("pubsub", platform=platform, neighbours=["paint", "resize"]))
+        roles = {each.manifest["spec"]["forProvider"].get("role") for each in found.values() if not each.later}
+        assert "roles/pubsub.publisher" not in roles
+
+    def test_a_right_that_exists_stays_when_the_subscription_is_out_of_sight(self) -> None:
+        first = composed(context("pubsub"))
+        rights = {key: at_work(first[key].manifest) for grants in GRANTS.values() for key in grants}
+        found = composed(context("pubsub", observed=rights))
+        assert not [key for key, each in found.items() if each.later]
+
+    def test_a_neighbour_that_comes_later_may_publish_at_once(self) -> None:
+        platform = settings("pubsub", own={"identity": "serviceAccount"})
+        first = composed(context("pubsub", platform=platform))
+        there = {key: at_work(first[key].manifest) for key in GRANTS}
+        found = composed(context("pubsub", platform=platform, neighbours=["paint", "resize"], observed=there))
+        assert not found["publisher-paint"].later
+
+
 class TestTrigger:
     def test_it_reads_the_backlog_from_google(self) -> None:
         trigger = Pubsub().trigger(context("pubsub", scaling={"queueLength": 3, "activationQueueLength": 2}))
         assert trigger.type == "prometheus"
         assert trigger.metadata == {
             "serverAddress": "https://monitoring.googleapis.com/v1/projects/mesh-prod/location/global/prometheus",
-            "query": "max(pubsub_googleapis_com:subscription_num_undelivered_messages"
-            '{monitored_resource="pubsub_subscription",subscription_id="asya_shop_resize",project_id="mesh-prod"})',
+            "query": f"max({BACKLOG % 'asya_shop_resize'} or clamp_max({BACKLOG % 'asya_shop_resize.delay'}, 3))",
             "threshold": "3",
             "activationThreshold": "2",
             "ignoreNullValues": "true",
@@ -143,11 +197,15 @@ class TestTrigger:
         assert trigger.metadata["serverAddress"] == "http://prometheus.monitoring:9090"
         assert trigger.authentication is None
 
-    @pytest.mark.parametrize(("field", "value"), [("scaleOnInFlight", False), ("scaleOnDelayed", True)])
-    def test_what_google_does_not_count_is_refused(self, field: str, value: bool) -> None:
+    def test_delayed_messages_count_in_full_when_asked_for(self) -> None:
+        trigger = Pubsub().trigger(context("pubsub", scaling={"scaleOnDelayed": True}))
+        expected = f"sum({BACKLOG % 'asya_shop_resize'} or {BACKLOG % 'asya_shop_resize.delay'})"
+        assert trigger.metadata["query"] == expected
+
+    def test_what_google_does_not_count_is_refused(self) -> None:
         with pytest.raises(CompositionError) as caught:
-            Pubsub().trigger(context("pubsub", scaling={field: value}))
-        assert caught.value.field == f"spec.scaling.{field}"
+            Pubsub().trigger(context("pubsub", scaling={"scaleOnInFlight": False}))
+        assert caught.value.field == "spec.scaling.scaleOnInFlight"
 
 
 class TestLeastPrivilege:
@@ -174,18 +232,25 @@ class TestLeastPrivilege:
     def test_an_actor_receives_from_its_own_queue_only(self, identity: str) -> None:
         grants, pod = self.mesh(identity)
         own = pod("shop", "resize")
-        assert grants.may(own, CONSUME, "subscriptions/asya_shop_resize")
-        for other in ("asya_shop_paint", "asya_shop_x-sink", "asya_shop_resize_dlq", "asya_bank_resize"):
+        for name in ("asya_shop_resize", "asya_shop_resize.delay"):
+            assert grants.may(own, CONSUME, f"subscriptions/{name}")
+        for other in (
+            "asya_shop_paint",
+            "asya_shop_paint.delay",
+            "asya_shop_x-sink",
+            "asya_shop_resize_dlq",
+            "asya_bank_resize",
+        ):
             assert not grants.may(own, CONSUME, f"subscriptions/{other}")
 
     @pytest.mark.parametrize("identity", IDENTITIES)
     def test_an_actor_publishes_within_its_namespace_only(self, identity: str) -> None:
         grants, pod = self.mesh(identity)
         own = pod("shop", "resize")
-        for name in ("resize", "paint", "x-sink"):
+        for name in ("resize", "paint", "x-sink", "resize.delay", "resize_dlq"):
             assert grants.may(own, PUBLISH, f"topics/asya_shop_{name}")
-        for other in ("asya_bank_resize", "asya_bank_x-sink", "asya_shop_paint_dlq", "asya_bank_resize_dlq"):
-            assert not grants.may(own, PUBLISH, f"topics/{other}")
+        for other in ("bank_resize", "bank_x-sink", "shop_paint_dlq", "shop_paint.delay", "bank_resize_dlq"):
+            assert not grants.may(own, PUBLISH, f"topics/asya_{other}")
 
     @pytest.mark.parametrize("identity", IDENTITIES)
     def test_the_service_agent_moves_dead_letters_and_no_more(self, identity: str) -> None:

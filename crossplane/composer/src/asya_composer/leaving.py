@@ -73,7 +73,9 @@ def _draining(context: Context) -> Context:
             "paused": False,
             "paused_replica_count": None,
             "scale_on_in_flight": True,
-            "scale_on_delayed": False,
+            # Messages that are left must all count. At SQS delayed ones do when asked for; on Pub/Sub, in any case.
+            "activation_queue_length": 0,
+            "scale_on_delayed": context.transport == "sqs",
             "additional_triggers": [],
             "fallback": None,
             "advanced": context.actor.spec.scaling.advanced.model_copy(

@@ -71,6 +71,11 @@ def dead_letters(context: Context) -> str:
     return _join(context, context.namespace, context.actor.name, "dlq")
 
 
+def delayed(context: Context) -> str:
+    """Name of the topic and subscription at Pub/Sub in which the actor's messages wait for their time."""
+    return naming.pubsub_delayed(queue(context))
+
+
 def exchange(context: Context, namespace: str | None = None) -> str:
     """Name of a namespace's exchange; this one's when none is given."""
     return _join(context, namespace or context.namespace)

@@ -1,4 +1,7 @@
-"""Who an actor is to Google, and what it may do: receive from its own subscription, publish within its namespace.
+"""Who an actor is to Google, and what it may do.
+
+It receives from its own subscription and publishes within its namespace; what waits for its time, and its dead letters,
+it alone publishes.
 
 By default pods are principals themselves (Workload Identity Federation for GKE): one grant lets a whole namespace
 publish to a topic. With service accounts Google knows no such set, so each topic gets one grant per neighbour: their
@@ -11,18 +14,22 @@ from dataclasses import replace
 
 from asya.api.rules_mesh import TERMINAL_ACTORS
 from asya_composer import kinds, names
-from asya_composer.model import Context, Manifest, Resource
+from asya_composer.model import Context, Resource
+from asya_composer.transports.pubsub.grants import on_any_topic, on_subscription, on_topic
 from asya_composer.transports.pubsub.topics import (
+    DEAD_TOPIC,
+    DELAYED_SUBSCRIPTION,
+    DELAYED_TOPIC,
     EXTERNAL_NAME,
+    SUBSCRIPTION,
     TOPIC,
     managed,
-    on_subscription,
-    on_topic,
     settings_of,
 )
 
 ACCOUNT, WORKLOAD_IDENTITY = "google-service-account", "workload-identity"
 CONSUMER, PUBLISHERS = "consumer", "publisher"
+DELAYED_CONSUMER, DELAYED_PUBLISHER, DEAD_PUBLISHER = "delayed-consumer", "delayed-publisher", "dead-letter-publisher"
 ACCOUNT_ANNOTATION = "iam.gke.io/gcp-service-account"
 _WORKLOAD_IDENTITY_USER = "roles/iam.workloadIdentityUser"
 
@@ -30,7 +37,7 @@ _WORKLOAD_IDENTITY_USER = "roles/iam.workloadIdentityUser"
 def identity(context: Context) -> list[Resource]:
     """Return the actor's account, where it has one, and the grants."""
     account = _account(context) if has_account(context) else []
-    return [*account, on_subscription(context, CONSUMER, "identity", _member(context)), *_publishers(context)]
+    return [*account, *_own(context, _member(context)), *_publishers(context)]
 
 
 def has_account(context: Context) -> bool:
@@ -69,26 +76,35 @@ def _account(context: Context) -> list[Resource]:
     ]
 
 
+def _own(context: Context, member: str) -> list[Resource]:
+    """Grants to the actor alone."""
+    return [
+        on_subscription(context, CONSUMER, "identity", SUBSCRIPTION, member),
+        on_subscription(context, DELAYED_CONSUMER, "identity", DELAYED_SUBSCRIPTION, member),
+        on_topic(context, DELAYED_PUBLISHER, "identity", DELAYED_TOPIC, member),
+        on_topic(context, DEAD_PUBLISHER, "identity", DEAD_TOPIC, member),
+    ]
+
+
 def _publishers(context: Context) -> list[Resource]:
     """Grants on the actor's topic for its neighbours; with a crew elsewhere, its own on the crew's topics."""
-    own: Manifest = {"topicRef": {"name": names.part(context, TOPIC)}}
     if has_account(context):
-        # The actor itself is among its neighbours: a retry is a message to itself.
+        # The actor itself is among its neighbours: it publishes what has waited for its time.
         senders = sorted({*context.neighbours, context.actor.name})
         found = [
-            on_topic(context, f"{PUBLISHERS}-{name}", "identity", own, f"serviceAccount:{email(context, name)}")
+            on_topic(context, f"{PUBLISHERS}-{name}", "identity", TOPIC, f"serviceAccount:{email(context, name)}")
             for name in senders
         ]
     else:
         everybody = f"principalSet://{_principals(context)}/namespace/{context.namespace}"
-        found = [on_topic(context, PUBLISHERS, "identity", own, everybody)]
+        found = [on_topic(context, PUBLISHERS, "identity", TOPIC, everybody)]
     crew = context.settings.crew_namespace
     if crew in (None, context.namespace):
         return found
     there, project = replace(context, namespace=crew), settings_of(context).project
     for actor in TERMINAL_ACTORS:
         topic = {"topic": f"projects/{project}/topics/{names.queue(there, actor)}"}
-        found.append(on_topic(context, f"crew-{actor}", "identity", topic, _member(context)))
+        found.append(on_any_topic(context, f"crew-{actor}", "identity", topic, _member(context)))
     return found
 
 

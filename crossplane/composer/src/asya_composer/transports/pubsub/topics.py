@@ -1,12 +1,11 @@
-"""Topic and subscription of an actor, and those of its dead letters.
+"""Topics and subscriptions of an actor: what it receives, what waits for its time, its dead letters.
 
-The broker moves dead letters itself, in the name of Pub/Sub's service agent: without the two grants that the agent gets
-here, it would deliver for ever.
+All is kept by subscriptions: a topic without one keeps nothing. So nobody is let publish to a topic before its
+subscription is there (`grants`).
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -20,15 +19,17 @@ from asya_composer.settings import PubsubSettings
 from asya_composer.transports.clusters import only_own
 
 TOPIC, SUBSCRIPTION = "queue", "subscription"
+DELAYED_TOPIC, DELAYED_SUBSCRIPTION = "delayed-queue", "delayed-subscription"
 DEAD_TOPIC, DEAD_SUBSCRIPTION = "dead-letter-queue", "dead-letter-subscription"
 EXTERNAL_NAME = "crossplane.io/external-name"
-PUBLISHER, SUBSCRIBER = "roles/pubsub.publisher", "roles/pubsub.subscriber"
 
 CLUSTER = "asya-cluster"
 """Label with the name of the cluster that has topic and subscription."""
 
-ACK_DEADLINES: Final = (10, 600)
-"""Shortest and longest deadline in seconds; what takes longer is extended by the sidecar."""
+ACK_DEADLINE: Final = 60
+"""Seconds until a message comes again that was taken by somebody who died; the sidecar extends what it works on."""
+DELAYED_DEADLINE: Final = 10
+"""Shortest that Google has: whoever takes a delayed message says at once how long it is to wait."""
 DELIVERY_LIMITS: Final = (5, 100)
 _LONGEST_RETENTION = "2678400s"
 _WITHOUT_DELETE = ("Observe", "Create", "Update", "LateInitialize")
@@ -55,33 +56,16 @@ def managed(context: Context, key: str, part: Part, kind: Kind, spec: Mapping[st
 
 
 def topics(context: Context) -> list[Resource]:
-    """Return topics, subscriptions and the service agent's grants."""
-    dead = names.dead_letters(context)
+    """Return topics and subscriptions."""
+    own, delayed, dead = names.queue(context), names.delayed(context), names.dead_letters(context)
     return [
         _named(context, DEAD_TOPIC, kinds.PUBSUB_TOPIC, dead, _topic(context)),
         _named(context, DEAD_SUBSCRIPTION, kinds.PUBSUB_SUBSCRIPTION, dead, _dead_subscription(context)),
-        _named(context, TOPIC, kinds.PUBSUB_TOPIC, names.queue(context), _topic(context)),
-        _named(context, SUBSCRIPTION, kinds.PUBSUB_SUBSCRIPTION, names.queue(context), _subscription(context)),
-        *_service_agent(context),
+        _named(context, DELAYED_TOPIC, kinds.PUBSUB_TOPIC, delayed, _topic(context)),
+        _named(context, DELAYED_SUBSCRIPTION, kinds.PUBSUB_SUBSCRIPTION, delayed, _delayed_subscription(context)),
+        _named(context, TOPIC, kinds.PUBSUB_TOPIC, own, _topic(context)),
+        _named(context, SUBSCRIPTION, kinds.PUBSUB_SUBSCRIPTION, own, _own_subscription(context)),
     ]
-
-
-def on_topic(context: Context, key: str, part: Part, topic: Manifest, member: str) -> Resource:
-    """Return the right to publish; `topic` names the topic by its id or by its object."""
-    grant = {"project": settings_of(context).project, **topic, "role": PUBLISHER, "member": member}
-    return managed(context, key, part, kinds.PUBSUB_TOPIC_IAM_MEMBER, {"forProvider": grant})
-
-
-def on_subscription(context: Context, key: str, part: Part, member: str) -> Resource:
-    """Return the right to receive what is sent to the actor."""
-    reference = {"name": names.part(context, SUBSCRIPTION)}
-    grant = {
-        "project": settings_of(context).project,
-        "subscriptionRef": reference,
-        "role": SUBSCRIBER,
-        "member": member,
-    }
-    return managed(context, key, part, kinds.PUBSUB_SUBSCRIPTION_IAM_MEMBER, {"forProvider": grant})
 
 
 def _named(context: Context, key: str, kind: Kind, name: str, wanted: Manifest) -> Resource:
@@ -96,17 +80,11 @@ def _topic(context: Context) -> Manifest:
     return {} if key is None else {"kmsKeyName": key}
 
 
-def _subscription(context: Context) -> Manifest:
-    shortest, longest = ACK_DEADLINES
-    deadline = math.ceil(context.actor.resiliency().actor_timeout)
+def _own_subscription(context: Context) -> Manifest:
     return {
-        "topicRef": {"name": names.part(context, TOPIC)},
-        "ackDeadlineSeconds": min(max(deadline, shortest), longest),
-        "messageRetentionDuration": settings_of(context).retention,
-        # Without it, a subscription that nobody reads for 31 days is gone: an actor at zero.
-        "expirationPolicy": {"ttl": ""},
-        # For what comes back unsettled; retries of a handler are messages of their own.
-        "retryPolicy": {"minimumBackoff": "1s", "maximumBackoff": "60s"},
+        **_subscription(context, TOPIC, settings_of(context).retention),
+        "ackDeadlineSeconds": ACK_DEADLINE,
+        # No retry policy: what is given back comes again at once, and retries of a handler are messages of their own.
         "deadLetterPolicy": {
             "deadLetterTopicRef": {"name": names.part(context, DEAD_TOPIC)},
             "maxDeliveryAttempts": _delivery_limit(context),
@@ -114,22 +92,23 @@ def _subscription(context: Context) -> Manifest:
     }
 
 
+def _delayed_subscription(context: Context) -> Manifest:
+    # No dead-letter policy: a message that waits for hours is handed out every ten minutes.
+    deadline = {"ackDeadlineSeconds": DELAYED_DEADLINE}
+    return {**_subscription(context, DELAYED_TOPIC, settings_of(context).retention), **deadline}
+
+
 def _dead_subscription(context: Context) -> Manifest:
+    return {**_subscription(context, DEAD_TOPIC, _LONGEST_RETENTION), "ackDeadlineSeconds": ACK_DEADLINE}
+
+
+def _subscription(context: Context, topic: str, retention: str) -> Manifest:
     return {
-        "topicRef": {"name": names.part(context, DEAD_TOPIC)},
-        "ackDeadlineSeconds": 60,
-        "messageRetentionDuration": _LONGEST_RETENTION,
+        "topicRef": {"name": names.part(context, topic)},
+        "messageRetentionDuration": retention,
+        # Without it, a subscription that nobody reads for 31 days is gone: an actor at zero.
         "expirationPolicy": {"ttl": ""},
     }
-
-
-def _service_agent(context: Context) -> list[Resource]:
-    agent = f"serviceAccount:service-{settings_of(context).project_number}@gcp-sa-pubsub.iam.gserviceaccount.com"
-    dead = {"topicRef": {"name": names.part(context, DEAD_TOPIC)}}
-    return [
-        on_topic(context, "dead-letter-forwarding", "queue", dead, agent),
-        on_subscription(context, "dead-letter-settling", "queue", agent),
-    ]
 
 
 def _delivery_limit(context: Context) -> int:

@@ -6,6 +6,7 @@ from asya_composer import names
 from asya_composer.errors import CompositionError
 from asya_composer.model import Context, Manifest, PodAccess, QueueStatus, Resource, Trigger
 from asya_composer.settings import PubsubSettings, TransportName
+from asya_composer.transports.pubsub.grants import forwarding
 from asya_composer.transports.pubsub.identity import ACCOUNT_ANNOTATION, email, has_account, identity
 from asya_composer.transports.pubsub.topics import settings_of, topics
 
@@ -21,7 +22,7 @@ class Pubsub:
 
     def resources(self, context: Context) -> list[Resource]:
         """Return topics, subscriptions, identity and grants."""
-        return [*topics(context), *identity(context)]
+        return [*topics(context), *forwarding(context), *identity(context)]
 
     def pod(self, context: Context) -> PodAccess:
         """Return the project, the account's annotation where it has one, and the way to the API."""
@@ -42,14 +43,10 @@ class Pubsub:
             raise CompositionError(
                 "spec.scaling.scaleOnInFlight", "Pub/Sub counts messages under way and waiting ones together"
             )
-        if scaling.scale_on_delayed:
-            raise CompositionError("spec.scaling.scaleOnDelayed", "Pub/Sub does not tell how many messages are delayed")
-        chosen = f'subscription_id="{names.queue(context)}",project_id="{settings.project}"'
         own = f"https://monitoring.googleapis.com/v1/projects/{settings.project}/location/global/prometheus"
         metadata = {
             "serverAddress": settings.prometheus_address or own,
-            # One value in any case: the scaler refuses an answer of several series.
-            "query": f'max({_BACKLOG}{{monitored_resource="pubsub_subscription",{chosen}}})',
+            "query": _backlog(context),
             "threshold": str(scaling.queue_length),
             "activationThreshold": str(scaling.activation_queue_length),
             # A subscription that never had a message has no series.
@@ -61,6 +58,24 @@ class Pubsub:
     def queue(self, context: Context) -> QueueStatus:
         """Return the name that topic and subscription share."""
         return QueueStatus(names.queue(context))
+
+
+def _backlog(context: Context) -> str:
+    """Return the query for one number: what waits for the actor or is worked on, and what waits for its time.
+
+    Delayed messages come to the actor by a pod of its own, so there has to be one while any waits; more pods would not
+    make their time come sooner. So, unless they are asked for as work, they count as just so many messages as the first
+    pod starts for.
+    """
+    scaling, project = context.actor.spec.scaling, settings_of(context).project
+    own, delayed = (
+        f'{_BACKLOG}{{monitored_resource="pubsub_subscription",subscription_id="{name}",project_id="{project}"}}'
+        for name in (names.queue(context), names.delayed(context))
+    )
+    # One value in any case: the scaler refuses an answer of several series.
+    if scaling.scale_on_delayed:
+        return f"sum({own} or {delayed})"
+    return f"max({own} or clamp_max({delayed}, {scaling.activation_queue_length + 1}))"
 
 
 def _port(settings: PubsubSettings) -> int:
