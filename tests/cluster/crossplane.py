@@ -14,7 +14,7 @@ from tests.cluster.programs import program, source
 NAMESPACE = "crossplane-system"
 # An actor on RabbitMQ has some seventeen objects, and each tells of itself several times until it is ready. At the
 # default of 100 Crossplane takes that for a loop, and looks at the actor every half minute only.
-_BREAKER = ("--circuit-breaker-burst=1000", "--circuit-breaker-refill-rate=10")
+_BREAKER = ("--circuit-breaker-burst=500", "--circuit-breaker-refill-rate=10")
 
 
 def chart() -> Path:

@@ -1,24 +1,52 @@
 """All of it: programs, cluster, installation, tests, report, and down again; the time of each part is printed.
 
-`python -m tests.cluster.e2e [words for pytest]`. `NAME` is the cluster's name; `KEEP=1` leaves it up. A cluster that
-is up already is used as it is and stays.
+`python -m tests.cluster.e2e [words for pytest]`. `NAME` is the cluster's name; `KEEP=1` leaves it up; `CORE=1` runs the
+tests that CI runs. A cluster that is up already is used as it is and stays.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from tests.cluster import platform
 from tests.cluster.cluster import Cluster
+from tests.cluster.e2e.conftest import FOLDER, FOLDER_VARIABLE, PARTIAL, PARTS_VARIABLE
 from tests.cluster.e2e.install import VALUES
 from tests.cluster.e2e.target import CHOICE_VARIABLE, NAME_VARIABLE
 from tests.cluster.install import install
 from tests.cluster.plan import ROOT, ClusterError
 
-KEEP_VARIABLE = "KEEP"
+KEEP_VARIABLE, CORE_VARIABLE = "KEEP", "CORE"
 _NAME = "e2e"
+
+
+class Parts:
+    """How long each part took."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Measure a part, also one that fails."""
+        print(f"=== {name}", file=sys.stderr, flush=True)
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(time.monotonic() - began, 1)
+
+    def table(self) -> str:
+        """All parts and their sum."""
+        lines = [f"{seconds:8.1f} s  {name}" for name, seconds in self.seconds.items()]
+        return "\n".join([*lines, f"{sum(self.seconds.values()):8.1f} s  altogether"])
 
 
 def main(words: list[str]) -> int:
@@ -26,13 +54,13 @@ def main(words: list[str]) -> int:
     if (kind := os.environ.get(CHOICE_VARIABLE) or "own") != "own":
         print(f"{CHOICE_VARIABLE}={kind}: only own is served", file=sys.stderr)
         return 2
-    cluster = Cluster(os.environ.get(NAME_VARIABLE) or _NAME)
+    cluster, parts = Cluster(os.environ.get(NAME_VARIABLE) or _NAME), Parts()
     there = cluster.running
     try:
         if not there:
-            bring_up(cluster)
-        with cluster.step("tests"):
-            return run_tests(cluster.plan.name, words)
+            bring_up(cluster, parts)
+        with parts.part("tests"):
+            return run_tests(cluster.plan.name, words, parts)
     except ClusterError as error:
         print(error, file=sys.stderr)
         return 1
@@ -40,31 +68,46 @@ def main(words: list[str]) -> int:
         if there or os.environ.get(KEEP_VARIABLE):
             print(f"cluster {cluster.plan.name} stays up; `make cluster-down NAME={cluster.plan.name}` ends it")
         else:
-            with cluster.step("down"):
+            with parts.part("down"):
                 cluster.down()
+        print(parts.table())
 
 
-def bring_up(cluster: Cluster) -> None:
+def bring_up(cluster: Cluster, parts: Parts) -> None:
     """Build what is missing, bring the cluster up and install everything; then upgrade to what the tests need."""
-    with cluster.step("programs"):
+    with parts.part("programs"):
         tool = ROOT / "tools" / "go_tools.py"
         subprocess.run([sys.executable, str(tool), "build", "api", "render", "cluster"], check=True)
-    with cluster.step("cluster up"):
+    with parts.part("cluster up"):
         cluster.up()
-    with cluster.step("everything installed"):
+    with parts.part("everything installed"):
         install(cluster, [])
-    with cluster.step("release upgraded: x-sink keeps results"):
+    with parts.part("release upgraded: x-sink keeps results"):
         platform.install(cluster.plan, VALUES)
 
 
-def run_tests(name: str, words: list[str]) -> int:
+def run_tests(name: str, words: list[str], parts: Parts) -> int:
     """Run the tests in a process of their own, and say where the report is."""
-    junit = ROOT / "build" / "e2e" / "junit.xml"
-    command = [sys.executable, "-m", "pytest", "tests/cluster/e2e", "-m", "e2e", "-n", "0", "--durations=0"]
-    environment = {**os.environ, NAME_VARIABLE: name}
-    done = subprocess.run([*command, f"--junitxml={junit}", *words], cwd=ROOT, env=environment, check=False)
-    print(f"report: {junit.with_name('report.html')}")
+    core = bool(os.environ.get(CORE_VARIABLE))
+    folder = _folder(words, core=core)
+    command = [sys.executable, "-m", "pytest", "tests/cluster/e2e", "-m", "e2e and core" if core else "e2e", "-n", "0"]
+    environment = {
+        **os.environ,
+        NAME_VARIABLE: name,
+        FOLDER_VARIABLE: str(folder),
+        PARTS_VARIABLE: json.dumps(parts.seconds),
+    }
+    command += ["--durations=0", f"--junitxml={folder / 'junit.xml'}", *words]
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
+    print(f"report: {folder / 'report.html'}")
     return done.returncode
+
+
+def _folder(words: list[str], *, core: bool) -> Path:
+    """Return where the report goes; only a whole run's is in the usual place."""
+    if words:
+        return PARTIAL
+    return FOLDER / "core" if core else FOLDER
 
 
 if __name__ == "__main__":

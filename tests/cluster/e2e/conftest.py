@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,14 +14,18 @@ from tests.cluster.e2e.stage import Stage
 from tests.cluster.e2e.target import Target, choose
 from tests.cluster.plan import ROOT
 
+FOLDER_VARIABLE, PARTS_VARIABLE = "ASYA_E2E_FOLDER", "ASYA_E2E_PARTS"
 FOLDER = ROOT / "build" / "e2e"
+PARTIAL = FOLDER / "partial"
+"""Where the report of some tests alone goes: that of a whole run is not written over by it."""
 _REPORT: pytest.StashKey[Report] = pytest.StashKey()
 _OUTCOMES: pytest.StashKey[list[tuple[str, str, float]]] = pytest.StashKey()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Begin an empty report."""
-    config.stash[_REPORT], config.stash[_OUTCOMES] = Report(), []
+    parts = json.loads(os.environ.get(PARTS_VARIABLE) or "{}")
+    config.stash[_REPORT], config.stash[_OUTCOMES] = Report(parts=parts), []
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -44,7 +49,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the report when any of these tests ran."""
     if outcomes := session.config.stash[_OUTCOMES]:
-        session.config.stash[_REPORT].write(FOLDER, outcomes)
+        session.config.stash[_REPORT].write(Path(os.environ.get(FOLDER_VARIABLE) or PARTIAL), outcomes)
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,12 @@
-"""Messages through two actors while something breaks, counted to the last one."""
+"""Messages through two actors before, while and after something breaks, counted to the last one."""
 
 from __future__ import annotations
 
 import os
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from tests.cluster.e2e.report import Failure, Report
@@ -17,6 +19,8 @@ MESSAGES, MILLISECONDS = int(os.environ.get("ASYA_E2E_MESSAGES", "500")), 40
 UNDER_WAY = 0.1
 """Part of the messages that has come through when something breaks."""
 SECONDS = 300.0
+_LOOK_SECONDS = 0.5
+Payload = Callable[[int], dict[str, Any]]
 
 
 class Flow:
@@ -26,25 +30,41 @@ class Flow:
         self.stage, self.report = stage, report
 
     def run(
-        self, row: str, breaks: Callable[[], None], payload: Callable[[int], dict[str, Any]] = lambda _: {}, **more: Any
-    ) -> Sequence[str]:
+        self,
+        row: str,
+        breaks: Callable[[], object],
+        *,
+        route: Sequence[str] = (FIRST, SECOND),
+        payload: Payload = lambda _: {"ms": MILLISECONDS},
+        messages: int = MESSAGES,
+        feed: bool = True,
+    ) -> list[str]:
         """Send messages, let it break while they are under way, wait until all are kept; count; return their ids.
 
-        `more`: `route` and `messages`, where they are not the usual ones.
+        With `feed`, more messages follow whenever half of them have left the first queue, and a last few when it is
+        broken: none of the three times is without any.
 
         Raises:
             AssertionError: One was lost, or did not succeed.
         """
-        route, mail = more.get("route", (FIRST, SECOND)), self.stage.mail
+        mail = self.stage.mail
         mail.forget()
-        numbers = range(more.get("messages", MESSAGES))
-        sent = mail.send(route, [{"n": n, "ms": MILLISECONDS, **payload(n)} for n in numbers])
+        sent = mail.send(route, [{"n": n, **payload(n)} for n in range(messages)])
         took = 0.0
+
+        def more(count: int) -> None:
+            sent.extend(mail.send(route, [{"n": n, **payload(n)} for n in range(len(sent), len(sent) + count)]))
+
         try:
             arrived = mail.wait(sent, SECONDS, least=int(len(sent) * UNDER_WAY))
             assert arrived < len(sent), "nothing is under way any more that could be lost"
             began = time.monotonic()
-            breaks()
+            if feed:
+                with _meanwhile(lambda: mail.depths()[route[0]] < messages // 2, lambda: more(messages // 2)):
+                    breaks()
+                more(messages // 5)
+            else:
+                breaks()
             mail.wait(sent, SECONDS)
             took = time.monotonic() - began
             # A second copy of a message may still be on its way when the first one of each is there.
@@ -67,3 +87,27 @@ class Flow:
         )
         assert lost == 0
         assert {kept[each][0] for each in sent} == {"succeeded"}
+
+
+@contextmanager
+def _meanwhile(holds: Callable[[], bool], step: Callable[[], None]) -> Iterator[None]:
+    """Do something in another thread whenever a condition holds; what it met is raised here."""
+    over, met = threading.Event(), list[BaseException]()
+
+    def run() -> None:
+        try:
+            while not over.wait(_LOOK_SECONDS):
+                if holds():
+                    step()
+        except Exception as error:  # noqa: BLE001  raised in the other thread
+            met.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    if met:
+        raise met[0]

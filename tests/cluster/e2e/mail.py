@@ -24,6 +24,7 @@ BUCKET = "results"
 S3_LOGIN = {"AWS_ACCESS_KEY_ID": "e2e-checkpoints", "AWS_SECRET_ACCESS_KEY": "e2e-checkpoints-secret-key"}
 REGION = "eu-west-1"
 BATCH = 100
+LIST_SECONDS = 5.0
 _DELETED = 1000
 """Objects that S3 takes in one request for deletion, at most."""
 Payload = Mapping[str, Any]
@@ -97,14 +98,21 @@ class Mail:
     def wait(self, identifiers: Sequence[str], seconds: float, *, least: int | None = None) -> int:
         """Wait until x-sink has kept all messages, or at least so many of them; return how many it has.
 
+        The bucket is listed when the queues hold few enough, and else now and then: a list of thousands takes seconds.
+
         Raises:
             ClusterError: It has not in time.
         """
         wanted, count = set(identifiers), len(identifiers) if least is None else least
         found: set[str] = set()
+        listed = 0.0
 
         def there() -> bool:
+            nonlocal listed
+            if self._on_their_way() > len(wanted) - count and time.monotonic() - listed < LIST_SECONDS:
+                return False
             found.update(wanted & self.kept().keys())
+            listed = time.monotonic()
             return len(found) >= count
 
         def told() -> str:
@@ -113,19 +121,40 @@ class Mail:
         wait_until(f"{count} results", there, seconds, told)
         return len(found)
 
+    def _on_their_way(self) -> int:
+        try:
+            return sum(count for name, count in self.depths().items() if not name.endswith("_dlq"))
+        except httpx.HTTPError:
+            return 0  # the broker is being restarted; the bucket knows
+
     def depths(self) -> dict[str, int]:
         """Return how many messages each queue of the namespace holds, handed out or not, by the queue's name."""
-        login = urllib.parse.urlsplit(self._target.amqp_url)
-        with self._target.network(), httpx.Client(auth=(login.username or "", login.password or "")) as client:
-            answer = client.get(f"{self._target.management_url}/api/queues", timeout=10)
-        answer.raise_for_status()
         begin = f"asya_{self.namespace}_"
-        queues = (each for each in answer.json() if each["name"].startswith(begin))
+        queues = (each for each in self._ask("GET", "/api/queues").json() if each["name"].startswith(begin))
         return {each["name"][len(begin) :]: each.get("messages", 0) for each in queues}
+
+    def occupy(self, actor: str) -> None:
+        """Declare an actor's queue as somebody else would: a classic one."""
+        self._ask("PUT", self._queue(actor), {"durable": True, "arguments": {"x-queue-type": "classic"}})
+
+    def drop(self, actor: str) -> None:
+        """Delete an actor's queue with what is in it, if it is there."""
+        if actor in self.depths():
+            self._ask("DELETE", self._queue(actor))
 
     def empty(self) -> bool:
         """Whether all queues are, by the broker's last count; what is in dead-letter queues does not move."""
         return not any(count for name, count in self.depths().items() if not name.endswith("_dlq"))
+
+    def _queue(self, actor: str) -> str:
+        return f"/api/queues/%2F/asya_{self.namespace}_{actor}"
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
+        login = urllib.parse.urlsplit(self._target.amqp_url)
+        with self._target.network(), httpx.Client(auth=(login.username or "", login.password or "")) as client:
+            answer = client.request(method, f"{self._target.management_url}{path}", json=body, timeout=10)
+        answer.raise_for_status()
+        return answer
 
     def _pods(self) -> str:
         return self._target.kubectl("get", "pods,asyncactors", f"--namespace={self.namespace}")

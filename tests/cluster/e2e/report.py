@@ -49,6 +49,8 @@ class Report:
     failures: list[Failure] = field(default_factory=list)
     said: dict[str, str] = field(default_factory=dict)
     """What people are told about a wrong manifest, by its name."""
+    parts: dict[str, float] = field(default_factory=dict)
+    """Seconds that each part before the tests took."""
 
     def write(self, folder: Path, outcomes: Sequence[tuple[str, str, float]]) -> None:
         """Write both files; `outcomes` are the tests: name, outcome, seconds."""
@@ -72,6 +74,8 @@ class Report:
             table(("what", "sent", "delivered", "duplicated", "lost", "seconds until all were there"), counts),
             "<h2>What people are told</h2>",
             table(("manifest", "message"), list(self.said.items())),
+            "<h2>Before the tests</h2>",
+            table(("part", "seconds"), [(name, f"{seconds:.1f}") for name, seconds in self.parts.items()]),
             "<h2>Tests</h2>",
             table(("test", "outcome", "seconds"), [(name, how, f"{seconds:.1f}") for name, how, seconds in outcomes]),
         ]

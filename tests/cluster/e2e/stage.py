@@ -55,6 +55,10 @@ class Stage:
         """What `kubectl get` finds in the namespace."""
         return self.kubectl.get(*words, f"--namespace={self.namespace}")
 
+    def names(self) -> set[str]:
+        """The names of all actors of the namespace, the crew's too."""
+        return {each["metadata"]["name"] for each in self.get("asyncactors")["items"]}
+
     def pods(self, actor: str) -> list[Any]:
         """The pods of an actor that are not being deleted."""
         found = self.get("pods", "--selector", f"asya.sh/actor={actor}")["items"]
@@ -65,11 +69,15 @@ class Stage:
         found: list[Any] = []
 
         def there() -> bool:
-            found[:] = [pod for pod in self.pods(actor) if is_ready(pod)]
+            found[:] = self.serving(actor)
             return bool(found)
 
         wait_until(f"a ready pod of {actor}", there, seconds)
         return found
+
+    def serving(self, actor: str) -> list[Any]:
+        """The pods of an actor that are ready now."""
+        return [pod for pod in self.pods(actor) if is_ready(pod)]
 
     def describe(self, actor: str) -> str:
         """What `kubectl describe` says about an actor."""

@@ -13,7 +13,7 @@ from tests.cluster.e2e.report import Report, Sample
 from tests.cluster.e2e.stage import Stage
 from tests.cluster.waiting import wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900), pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.e2e, pytest.mark.core, pytest.mark.timeout(900), pytest.mark.xdist_group("e2e")]
 NAME, MOST = "scaled", 4
 POLLING, COOLDOWN = 1, 10
 FIRST_MESSAGE_BOUND = POLLING + 15.0

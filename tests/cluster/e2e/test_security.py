@@ -17,7 +17,7 @@ from asya.settings import load
 from asya.transports import open_transport
 from asya.transports.settings import TransportSettings
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.e2e, pytest.mark.core, pytest.mark.timeout(600), pytest.mark.xdist_group("e2e")]
 MINE, NEIGHBOUR = "mine", "neighbour"
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"
 _SHORTEST_SECRET = 10

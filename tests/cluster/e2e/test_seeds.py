@@ -14,7 +14,7 @@ from tests.cluster.e2e.stage import Stage
 from tests.cluster.e2e.target import Target
 from tests.cluster.plan import ROOT
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.e2e, pytest.mark.core, pytest.mark.timeout(600), pytest.mark.xdist_group("e2e")]
 SEEDS = ROOT / "tests" / "fixtures" / "seeds"
 PRELUDE = Path(__file__).parent / "prelude"
 ACTORS = ("embedder", "reranker", "preprocess", "inference", "evaluate")
