@@ -115,8 +115,8 @@ cluster-test: setup ## Test the cluster itself: a node, pods, names, nothing lef
 CLUSTER ?= own
 
 .PHONY: e2e
-e2e: setup chart-deps ## Bring up a cluster, install Asya, let everything on it break, report in build/e2e; KEEP=1 leaves it up
-	@ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-0} CLUSTER=$(CLUSTER) NAME=$(if $(filter asya,$(NAME)),e2e,$(NAME)) KEEP=$(KEEP) \
+e2e: setup chart-deps ## Bring up a cluster, install Asya, break everything, report in build/e2e; CORE=1 less of it, KEEP=1 leaves it up
+	@ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-0} CLUSTER=$(CLUSTER) NAME=$(if $(filter asya,$(NAME)),e2e,$(NAME)) KEEP=$(KEEP) CORE=$(CORE) \
 	  $(PY) -m tests.cluster.e2e $(ARGS)
 
 .PHONY: chart-deps

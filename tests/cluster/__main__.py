@@ -6,17 +6,24 @@ import argparse
 import os
 import sys
 
+from tests.cluster import preflight
 from tests.cluster.cluster import Cluster
 from tests.cluster.install import PARTS, install
 from tests.cluster.kubectl import command
 from tests.cluster.plan import ClusterError
 from tests.cluster.programs import program
 
+INCAPABLE = 3
+"""Exit code: no package and no build would make a cluster of this machine."""
+
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.cluster", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--name", default="asya", help="of the cluster (default: asya); several can run")
     commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser(
+        "check", help=f"whether this machine can hold a cluster; exit {INCAPABLE} and why when it cannot"
+    )
     commands.add_parser("up", help="bring it up: node ready, names resolved, brokers listening")
     installing = commands.add_parser("install", help="install what stands on the node")
     installing.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all when none is named")
@@ -27,6 +34,13 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in (("kubectl", "kubectl as administrator"), ("exec", "run a command in the cluster's network")):
         commands.add_parser(name, help=text, add_help=False, prefix_chars="\0").add_argument("words", nargs="*")
     return parser
+
+
+def _check() -> int:
+    found = preflight.incapable(preflight.look())
+    for line in found:
+        print(f"- {line}")
+    return INCAPABLE if found else 0
 
 
 def _logs(cluster: Cluster, names: list[str]) -> int:
@@ -50,6 +64,8 @@ def _become(words: list[str], kubeconfig: str) -> int:
 def _do(options: argparse.Namespace) -> int:
     cluster = Cluster(options.name)
     match options.command:
+        case "check":
+            return _check()
         case "up":
             cluster.up()
             print(f"kubeconfig, for use in the cluster's network: {cluster.plan.kubeconfig}", file=sys.stderr)

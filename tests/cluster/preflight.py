@@ -9,11 +9,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.cluster import cgroups
-from tests.cluster.plan import ClusterError
+from tests.cluster.plan import STATE_VARIABLE, ClusterError, own
 from tests.cluster.programs import NODE, missing
 
 INSTALL_VARIABLE = "ASYA_TEST_INSTALL"
@@ -47,6 +47,8 @@ class Machine:
     packages: tuple[str, ...]
     programs: tuple[str, ...]
     apt: bool
+    layered_state: str = ""
+    """The folder of clusters, where it lies on an overlay file system."""
 
 
 def look(packages: Mapping[str, str] = PACKAGES, programs: tuple[str, ...] = NODE) -> Machine:
@@ -61,7 +63,13 @@ def look(packages: Mapping[str, str] = PACKAGES, programs: tuple[str, ...] = NOD
         packages=tuple(name for name, path in packages.items() if not Path(path).exists()),
         programs=tuple(missing(programs)),
         apt=shutil.which("apt-get") is not None,
+        layered_state=_layered(own("any").state.parent),
     )
+
+
+def incapable(machine: Machine) -> list[str]:
+    """Return what neither a package nor a build would bring; empty when a cluster can be made of this machine."""
+    return complaints(replace(machine, packages=() if machine.apt else machine.packages, programs=()))
 
 
 def complaints(machine: Machine) -> list[str]:
@@ -77,6 +85,11 @@ def complaints(machine: Machine) -> list[str]:
         found.append("the kernel has no overlay file system: `modprobe overlay`")
     if machine.namespaces:
         found.append(f"namespaces cannot be made: {machine.namespaces}; in a container, it must be privileged")
+    if machine.layered_state:
+        found.append(
+            f"{machine.layered_state} is on an overlay file system, on which containers have no layers of their own: "
+            f"set {STATE_VARIABLE} to a folder on a disk or a tmpfs"
+        )
     if machine.packages:
         words = " ".join(machine.packages)
         how = f"`apt-get install --no-install-recommends {words}`, or set {INSTALL_VARIABLE}=1 to have it done"
@@ -124,6 +137,15 @@ def _try_namespaces() -> str:
     words = ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--ipc", "--uts", "mount", "-t", "tmpfs"]
     done = subprocess.run([*words, "asya", "/run"], capture_output=True, text=True, check=False)
     return done.stderr.strip().splitlines()[-1] if done.returncode else ""
+
+
+def _layered(folder: Path) -> str:
+    """Return the folder when it is on an overlay file system."""
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    mounts = [line.split() for line in _read("/proc/self/mounts").splitlines()]
+    kinds = {Path(words[1]): words[2] for words in mounts}
+    mounted = next((each for each in (there.resolve(), *there.resolve().parents) if each in kinds), None)
+    return str(folder) if mounted is not None and kinds[mounted] == "overlay" else ""
 
 
 def _module(name: str) -> bool:

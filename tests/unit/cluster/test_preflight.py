@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 from tests.cluster import cgroups
-from tests.cluster.preflight import Machine, complaints
+from tests.cluster.preflight import Machine, complaints, incapable
 
 GOOD = Machine(
     system="Linux",
@@ -33,6 +33,7 @@ def test_a_good_machine_lacks_nothing() -> None:
             ["apt-get install --no-install-recommends runc nftables", "ASYA_TEST_INSTALL=1"],
         ),
         ({"programs": ("kubelet",)}, ["kubelet", "make cluster-tools"]),
+        ({"layered_state": "/var/lib/x"}, ["/var/lib/x", "overlay", "ASYA_CLUSTER_STATE"]),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -55,3 +56,17 @@ def test_another_system_is_told_of_kind_and_nothing_else() -> None:
     (line,) = complaints(replace(GOOD, system="Darwin", root=False, overlay=False))
     assert "Darwin" in line
     assert "kind" in line
+
+
+@pytest.mark.parametrize("brought", [{"packages": ("runc",)}, {"programs": ("etcd",)}], ids=str)
+def test_what_can_be_brought_makes_no_machine_incapable(brought: dict[str, Any]) -> None:
+    assert incapable(replace(GOOD, **brought)) == []
+
+
+@pytest.mark.parametrize(
+    "lacking",
+    [{"root": False}, {"overlay": False}, {"namespaces": "refused"}, {"packages": ("runc",), "apt": False}],
+    ids=str,
+)
+def test_what_cannot_be_brought_does(lacking: dict[str, Any]) -> None:
+    assert len(incapable(replace(GOOD, **lacking))) == 1
