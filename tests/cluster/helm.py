@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,23 @@ class Helm:
                 release, found, *values, namespace=namespace, create_namespace=True, wait=True, timeout=f"{seconds}s"
             )
 
-        try:
-            asyncio.run(work())
-        except Error as error:
-            said = error.stderr.decode(errors="replace") if isinstance(error.stderr, bytes) else error.stderr
-            raise ClusterError(f"helm install {release}: {said or error}") from error
+        _run(f"helm install {release}", work())
+
+    def uninstall(self, release: str, *, namespace: str, seconds: int = 300) -> None:
+        """Take a release away and wait until its objects have gone.
+
+        Raises:
+            ClusterError: Helm failed, or they do not go in time.
+        """
+        _run(
+            f"helm uninstall {release}",
+            self.client.uninstall_release(release, namespace=namespace, wait=True, timeout=f"{seconds}s"),
+        )
+
+
+def _run(what: str, work: Coroutine[Any, Any, None]) -> None:
+    try:
+        asyncio.run(work)
+    except Error as error:
+        said = error.stderr.decode(errors="replace") if isinstance(error.stderr, bytes) else error.stderr
+        raise ClusterError(f"{what}: {said or error}") from error

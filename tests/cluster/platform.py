@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -22,6 +23,7 @@ UMBRELLA = ROOT / "charts" / "asya"
 # Images of actors in manifests, for which the base stands: Debian's Python.
 PYTHONS = ("3.11-slim", "3.12-slim", "3.13-slim")
 _IMAGES = ("asya-sidecar", "asya-crew", "asya-operator")
+_FUNCTION = "function-asya"
 _SECONDS = 300
 
 
@@ -54,22 +56,35 @@ def push(namespaces: Namespaces) -> None:
             raise ClusterError(f"{name} is not pushed: {done.stderr or done.stdout}")
 
 
+def tag(namespaces: Namespaces, name: str) -> None:
+    """Give images and packages in the registry another version's name as well, for a chart that asks for that."""
+    crane = str(program("crane").path)
+    for each in (*_IMAGES, _FUNCTION):
+        where = f"{namespaces.plan.registry}/asya/{each}"
+        namespaces.run([crane, "copy", "--insecure", f"{where}:{version()}", f"{where}:{name}"])
+
+
+def uninstall(plan: Plan) -> None:
+    """Take the release away, and wait until its objects have gone."""
+    Helm(plan).uninstall(RELEASE, namespace=NAMESPACE, seconds=_SECONDS)
+
+
 def values(plan: Plan) -> list[dict[str, Any]]:
     """Return the values of RabbitMQ's values file, and what only this cluster knows: where the package is, the broker's
     version.
     """
     shipped = yaml.safe_load((UMBRELLA / "values-rabbitmq.yaml").read_text())
-    package = {"repository": f"{plan.registry}/asya/function-asya"}
+    package = {"repository": f"{plan.registry}/asya/{_FUNCTION}"}
     composed = {"input": {"transports": {"rabbitmq": {"version": brokers.rabbitmq_version()}}}}
     return [shipped, {"asya-crossplane": {"function": {"package": package}, "composition": composed}}]
 
 
-def install(plan: Plan, *more: dict[str, Any]) -> None:
+def install(plan: Plan, *more: dict[str, Any], chart: Path = UMBRELLA) -> None:
     """Install the umbrella chart with all parts, and wait until actors can be applied."""
     bundled = UMBRELLA / "charts"
     if not bundled.is_dir() or not any(bundled.glob("keda-*.tgz")):
         subprocess.run([sys.executable, str(ROOT / "tools" / "charts_deps.py")], check=True, timeout=300)
-    Helm(plan).install(RELEASE, UMBRELLA, *values(plan), *more, namespace=NAMESPACE, seconds=_SECONDS)
+    Helm(plan).install(RELEASE, chart, *values(plan), *more, namespace=NAMESPACE, seconds=_SECONDS)
     kubectl = Kubectl(plan)
     kubectl.wait("compositeresourcedefinition/asyncactors.asya.sh", "condition=Established")
     kubectl.wait("function.pkg.crossplane.io/function-asya", "condition=Healthy", seconds=_SECONDS)

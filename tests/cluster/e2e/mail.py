@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 import urllib.parse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import boto3
@@ -142,9 +142,10 @@ class Mail:
         if actor in self.depths():
             self._ask("DELETE", self._queue(actor))
 
-    def empty(self) -> bool:
-        """Whether all queues are, by the broker's last count; what is in dead-letter queues does not move."""
-        return not any(count for name, count in self.depths().items() if not name.endswith("_dlq"))
+    def empty(self, idle: Collection[str] = ()) -> bool:
+        """Whether all queues are but those of `idle` actors, by the broker's last count; dead letters do not move."""
+        found = self.depths().items()
+        return not any(count for name, count in found if not name.endswith("_dlq") and name not in idle)
 
     def _queue(self, actor: str) -> str:
         return f"/api/queues/%2F/asya_{self.namespace}_{actor}"
