@@ -28,7 +28,11 @@ demo: ## Send real pictures through a mesh on this machine and write an HTML rep
 
 .PHONY: test
 test: setup ## Run the tests, against a real RabbitMQ too (installed by apt when root on Debian)
-	@ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-$$([ "$$(id -u)" = 0 ] && echo 1 || echo 0)} $(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not apiserver and not variant" $(ARGS)
+	@ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-$$([ "$$(id -u)" = 0 ] && echo 1 || echo 0)} $(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not slow and not charts and not apiserver and not variant" $(ARGS)
+
+.PHONY: slow
+slow: setup ## Run the tests that `make test` leaves out because they take long: brokers that die, searches, the second engine
+	@ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-$$([ "$$(id -u)" = 0 ] && echo 1 || echo 0)} $(PY) -m pytest -n $(JOBS) --dist loadgroup -m "slow and not apiserver and not variant" $(ARGS)
 
 .PHONY: variants
 variants: setup ## Run the contract suite on FIFO queues of SQS and streams of Pub/Sub too
@@ -118,6 +122,11 @@ CLUSTER ?= own
 e2e: setup chart-deps ## Bring up a cluster, install Asya, break everything, report in build/e2e; CORE=1 less of it, KEEP=1 leaves it up
 	@ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-0} CLUSTER=$(CLUSTER) NAME=$(if $(filter asya,$(NAME)),e2e,$(NAME)) KEEP=$(KEEP) CORE=$(CORE) \
 	  $(PY) -m tests.cluster.e2e $(ARGS)
+
+.PHONY: e2e-scale
+e2e-scale: setup chart-deps ## Measure what many actors without pods cost the control plane; ARGS="25 200" are how many
+	@ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-0} NAME=$(if $(filter asya,$(NAME)),scale,$(NAME)) KEEP=$(KEEP) \
+	  $(PY) -m tests.cluster.e2e.scale $(ARGS)
 
 .PHONY: chart-deps
 chart-deps: setup ## Bring the charts that the chart asya bundles; KEDA's own manifests where its repository is unreachable
