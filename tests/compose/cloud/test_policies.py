@@ -24,7 +24,8 @@ def as_list(value: str | list[str]) -> list[str]:
 
 @pytest.mark.parametrize("actor", ["resize", "x-sump"])
 def test_the_boundary_allows_what_a_role_is_given_and_nothing_else(actor: str) -> None:
-    found = composed(context("sqs", actor, platform=settings("sqs", own={"kmsKeyId": "1234"}, crewNamespace="crew")))
+    own = {"kmsKeyId": "1234", "claimCheck": {"bucket": "asya-bodies"}}
+    found = composed(context("sqs", actor, platform=settings("sqs", own=own, crewNamespace="crew")))
     role = json.loads(found["role-policy"].manifest["spec"]["forProvider"]["policy"])["Statement"]
     given = {action for each in role if each["Effect"] == "Allow" for action in as_list(each["Action"])}
     allowed = {action for each in policy("permissions-boundary.json").values() for action in each["Action"]}

@@ -25,9 +25,11 @@ SCENARIOS: list[tuple[TransportName, dict[str, Any]]] = [
     ("sqs", {}),
     ("sqs", {"identity": "podIdentity"}),
     ("sqs", SQS_WITH_ALL),
+    ("sqs", {"fifo": True, "maxMessageBytes": 262_144, "claimCheck": {"bucket": "asya-bodies"}}),
     ("pubsub", {}),
     ("pubsub", PUBSUB_WITH_ALL),
     ("pubsub", {"identity": "serviceAccount"}),
+    ("pubsub", {"ordered": True}),
 ]
 
 

@@ -50,6 +50,12 @@ def test_what_waits_for_its_time_is_handed_out_as_often_as_need_be_and_never_a_d
     }
 
 
+def test_order_is_kept_where_the_platform_asks_for_it() -> None:
+    actor = context("pubsub", platform=settings("pubsub", own={"ordered": True}))
+    assert wanted(actor)["subscription"]["enableMessageOrdering"]
+    assert {"name": "ASYA_PUBSUB_ORDERED", "value": "true"} in Pubsub().pod(actor).env
+
+
 def test_dead_letters_stay_as_long_as_they_can() -> None:
     found = wanted(context("pubsub"))["dead-letter-subscription"]
     assert (found["expirationPolicy"], found["messageRetentionDuration"]) == ({"ttl": ""}, "2678400s")

@@ -15,6 +15,8 @@ from asya_composer.transports.sqs import Sqs
 ARN = f"arn:aws:sqs:eu-west-1:{ACCOUNT}:asya_shop_resize"
 OWN = {"asya.sh/namespace": "shop", "asya.sh/actor": "resize"}
 MANY = "n" * 63
+NAMESPACE = "n" * 62
+"""The longest that all names at SQS have room for."""
 
 
 def made(**changes: Any) -> Context:
@@ -36,6 +38,28 @@ def test_the_queue_is_made_from_the_manifest() -> None:
         "sqsManagedSseEnabled": True,
         "tags": OWN,
     }
+
+
+def test_what_the_platform_sets_is_in_both_queues_and_with_the_sidecar() -> None:
+    actor = context("sqs", platform=settings("sqs", own={"maxMessageBytes": 262_144, "fifo": True}))
+    found = wanted(actor)
+    for key in ("queue", "dead-letter-queue"):
+        assert found[key]["maxMessageSize"] == 262_144
+        assert found[key]["fifoQueue"]
+        assert (found[key]["deduplicationScope"], found[key]["fifoThroughputLimit"]) == (
+            "messageGroup",
+            "perMessageGroupId",
+        )
+    assert variables(actor)["ASYA_SQS_MAX_MESSAGE_BYTES"] == "262144"
+    assert variables(actor)["ASYA_SQS_FIFO"] == "true"
+
+
+def test_what_the_platform_does_not_set_is_left_to_provider_and_sidecar() -> None:
+    assert variables(context("sqs")) == {"ASYA_AWS_REGION": "eu-west-1", "ASYA_SQS_ACCOUNT_ID": ACCOUNT}
+
+
+def variables(actor: Context) -> dict[str, str]:
+    return {entry["name"]: entry["value"] for entry in Sqs().pod(actor).env}
 
 
 def test_queues_and_role_need_nothing_of_each_other() -> None:
@@ -109,15 +133,25 @@ class TestNames:
     @pytest.mark.parametrize("style", ["underscore", "dash"])
     def test_long_names_fit_and_stay_apart(self, style: str) -> None:
         platform = settings("sqs", queueNames=style)
-        found = [wanted(context("sqs", MANY[:-1] + end, namespace=MANY, platform=platform)) for end in "ab"]
+        found = [wanted(context("sqs", MANY[:-1] + end, namespace=NAMESPACE, platform=platform)) for end in "ab"]
         names = {each[key]["name"] for each in found for key in ("queue", "dead-letter-queue")}
         assert len(names) == 4
         assert max(map(len, names)) <= 80
 
     def test_a_long_name_keeps_what_permissions_go_by(self) -> None:
-        found = wanted(context("sqs", MANY, namespace=MANY))
-        assert found["queue"]["name"].startswith(f"asya_{MANY}_")
+        found = wanted(context("sqs", MANY, namespace=NAMESPACE))
+        assert found["queue"]["name"].startswith(f"asya_{NAMESPACE}_")
         assert found["dead-letter-queue"]["name"].endswith("_dlq")
+
+    @pytest.mark.parametrize(("length", "fifo", "fits"), [(62, False, True), (63, False, False), (57, True, True)])
+    @pytest.mark.parametrize("name", ["a", MANY])
+    def test_a_namespace_that_a_name_cuts_is_refused(self, name: str, length: int, fifo: bool, fits: bool) -> None:
+        actor = context("sqs", name, namespace="n" * length, platform=settings("sqs", own={"fifo": fifo}))
+        if fits or name == "a":
+            assert composed(actor)
+        else:
+            with pytest.raises(CompositionError, match=r"metadata\.namespace: too long for queues at SQS"):
+                composed(actor)
 
 
 class TestRole:
@@ -179,6 +213,25 @@ class TestRole:
         assert send["Condition"] == {"StringEquals": {"aws:ResourceTag/asya.sh/namespace": "shop"}}
         assert "Condition" not in statements(context("sqs"))["Send"]
 
+    def test_of_dead_letters_an_actor_sends_its_own_only(self) -> None:
+        dead = statements(context("sqs"))["NoDeadLetters"]
+        assert dead["Resource"] == f"arn:aws:sqs:eu-west-1:{ACCOUNT}:asya_shop_*_dlq"
+        assert dead["Condition"] == {"StringNotEquals": {"aws:ResourceTag/asya.sh/actor": "resize"}}
+        assert wanted(context("sqs"))["dead-letter-queue"]["tags"]["asya.sh/actor"] == "resize"
+        fifo = statements(context("sqs", platform=settings("sqs", own={"fifo": True})))["NoDeadLetters"]
+        assert fifo["Resource"].endswith("_dlq.fifo")
+
+    def test_large_messages_are_the_namespaces_and_read_by_their_receiver(self) -> None:
+        found = statements(context("sqs", platform=settings("sqs", own={"claimCheck": {"bucket": "big-ones"}})))
+        assert found["Bodies"]["Resource"] == "arn:aws:s3:::big-ones/asya/shop/*"
+        assert found["OwnBodies"] == {
+            "Sid": "OwnBodies",
+            "Effect": "Allow",
+            "Action": ["s3:GetObject"],
+            "Resource": "arn:aws:s3:::big-ones/asya/shop/resize/*",
+        }
+        assert not {"Bodies", "OwnBodies"} & statements(context("sqs")).keys()
+
     def test_a_crew_elsewhere_can_be_reached(self) -> None:
         end = statements(context("sqs", platform=settings("sqs", crewNamespace="crew")))["End"]
         assert end["Resource"] == [f"arn:aws:sqs:eu-west-1:{ACCOUNT}:asya_crew_{name}" for name in ("x-sink", "x-sump")]
@@ -236,6 +289,9 @@ class TestTrigger:
         ({"identity": "podIdentity"}, [443, 80]),
         ({"endpoint": "http://aws.test:4566"}, [4566]),
         ({"endpoint": "http://aws.test"}, [80]),
+        ({"claimCheck": {"bucket": "big-ones"}}, [443]),
+        ({"endpoint": "http://aws.test:4566", "claimCheck": {"bucket": "big-ones"}}, [443, 4566]),
+        ({"claimCheck": {"bucket": "big-ones", "endpoint": "http://s3.test:9000"}}, [443, 9000]),
     ],
 )
 def test_pods_reach_the_api_and_no_more(own: dict[str, Any], ports: list[int]) -> None:

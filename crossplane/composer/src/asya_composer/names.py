@@ -97,12 +97,12 @@ def iam_role(context: Context) -> str:
 
 def sqs_queue(context: Context, actor: str | None = None) -> str:
     """Name of a queue at SQS: at most 80 characters."""
-    return naming.sqs_queue(queue(context, actor), separator=_separator(context))
+    return naming.sqs_queue(queue(context, actor), separator=_separator(context), fifo=_fifo(context))
 
 
 def sqs_dead_letters(context: Context) -> str:
     """Name of the dead-letter queue at SQS: at most 80 characters, and its end tells what it is in any case."""
-    return naming.sqs_dead_letters(queue(context), separator=_separator(context))
+    return naming.sqs_dead_letters(queue(context), separator=_separator(context), fifo=_fifo(context))
 
 
 def sqs_namespace(context: Context) -> str:
@@ -112,7 +112,7 @@ def sqs_namespace(context: Context) -> str:
 
 def sqs_namespace_dead_letters(context: Context) -> str:
     """Pattern of all dead-letter queues of the namespace at SQS."""
-    return _join(context, context.namespace, "*", "dlq")
+    return _join(context, context.namespace, "*", "dlq") + (naming.FIFO if _fifo(context) else "")
 
 
 def gcp_account(context: Context, actor: str | None = None) -> str:
@@ -127,6 +127,11 @@ def gcp_account(context: Context, actor: str | None = None) -> str:
 def _cluster(context: Context) -> tuple[str, ...]:
     name = context.settings.cluster_name
     return () if name is None else (name,)
+
+
+def _fifo(context: Context) -> bool:
+    sqs = context.settings.transports.sqs
+    return sqs is not None and sqs.fifo
 
 
 def _separator(context: Context) -> str:

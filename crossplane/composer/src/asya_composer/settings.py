@@ -234,6 +234,19 @@ class RabbitmqSettings(Model):
         return all(namespace in host.strip().partition(":")[0].split(".")[1:] for host in self.host.split(","))
 
 
+class ClaimCheck(Model):
+    """Where the bodies of messages are that are too large for SQS."""
+
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+    """S3 bucket. It should delete objects after 15 days: what a crash leaves is not needed then."""
+    prefix: Annotated[str, Field(pattern=r"^([A-Za-z0-9_-]+/)+$")] = "asya/"
+    """What names of objects begin with; namespace and actor follow."""
+    max_bytes: Annotated[int, Field(ge=1024, le=536_870_912)] | None = None
+    """Largest message, in bytes. When absent, the sidecar's own limit, 64 MiB."""
+    endpoint: Url | None = None
+    """Another address of S3, such as a test server's. When absent, AWS's."""
+
+
 class SqsSettings(Model):
     """SQS: objects by the namespaced upjet providers."""
 
@@ -259,6 +272,13 @@ class SqsSettings(Model):
     """KMS key of the queues. When absent, SQS's own encryption."""
     retention_seconds: Annotated[int, Field(ge=60, le=1_209_600)] = 1_209_600
     """How long a message is kept."""
+    max_message_bytes: Annotated[int, Field(ge=1024, le=1_048_576)] | None = None
+    """Largest message of queues and sidecars, in bytes; some versions of the provider refuse more than 262144. When
+    absent, queues have the provider's own limit, and sidecars keep to that."""
+    fifo: bool = False
+    """Make FIFO queues: messages of a group (header x-asya-group) in order. Not to be changed once there are actors."""
+    claim_check: ClaimCheck | None = None
+    """S3 for larger messages. When absent, they are refused."""
     tags: dict[str, str] = {}
     """Tags of all AWS objects."""
     endpoint: Url | None = None
@@ -286,6 +306,8 @@ class PubsubSettings(Model):
     """How long a message is kept, in seconds with an s."""
     kms_key_name: Text | None = None
     """KMS key of topics. When absent, Google's own encryption."""
+    ordered: bool = False
+    """Hand out messages of a group (header x-asya-group) in order. Not to be changed once there are actors."""
     labels: dict[LabelKey, LabelValue] = {}
     """Labels of all Google objects."""
     endpoint: Text | None = None

@@ -84,6 +84,7 @@ def _own_subscription(context: Context) -> Manifest:
     return {
         **_subscription(context, TOPIC, settings_of(context).retention),
         "ackDeadlineSeconds": ACK_DEADLINE,
+        **({"enableMessageOrdering": True} if settings_of(context).ordered else {}),
         # No retry policy: what is given back comes again at once, and retries of a handler are messages of their own.
         "deadLetterPolicy": {
             "deadLetterTopicRef": {"name": names.part(context, DEAD_TOPIC)},

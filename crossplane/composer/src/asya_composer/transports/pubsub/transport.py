@@ -30,6 +30,8 @@ class Pubsub:
         values = {"ASYA_PUBSUB_PROJECT_ID": settings.project}
         if settings.endpoint is not None:
             values["ASYA_PUBSUB_ENDPOINT"] = settings.endpoint
+        if settings.ordered:
+            values["ASYA_PUBSUB_ORDERED"] = "true"
         return PodAccess(
             annotations={ACCOUNT_ANNOTATION: email(context)} if has_account(context) else {},
             env=[{"name": name, "value": value} for name, value in values.items()],

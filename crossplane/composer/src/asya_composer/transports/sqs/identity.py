@@ -1,8 +1,8 @@
-"""The actor's role at AWS: who may take it on, and what it may do.
+"""The actor's role at AWS: who may take it on, and what it may do, which is what the sidecar calls and no more.
 
-Receive on its own queue only; send to the queues of its namespace, to dead-letter queues not at all (x-sump may, to end
-what not even it can handle). In the dash style a pattern for namespace `a` would match queues of namespace `a-b` too,
-so there the queue's tag must agree.
+Receive on its own queue only; send to the queues of its namespace, of dead-letter queues to its own only. A policy
+cannot leave one queue out of a pattern by its name, so the queue's tag tells whose it is. In the dash style a pattern
+for namespace `a` would match queues of namespace `a-b` too, so there the tag with the namespace must agree as well.
 """
 
 from __future__ import annotations
@@ -14,21 +14,15 @@ from asya_composer import kinds, names
 from asya_composer.errors import CompositionError
 from asya_composer.model import Context, Manifest, Resource
 from asya_composer.settings import SqsSettings
-from asya_composer.transports.sqs.queues import arn, json_text, managed, settings_of, tags
+from asya_composer.transports.sqs.queues import ACTOR, NAMESPACE, arn, json_text, managed, settings_of, tags
 
 ROLE, ROLE_POLICY = "role", "role-policy"
 ROLE_ANNOTATION = "eks.amazonaws.com/role-arn"
 EXTERNAL_NAME = "crossplane.io/external-name"
 _POLICY_NAME = "queues"
-_LAST_RESORT = "x-sump"
-_CONSUME = (
-    "sqs:ChangeMessageVisibility",
-    "sqs:DeleteMessage",
-    "sqs:GetQueueAttributes",
-    "sqs:GetQueueUrl",
-    "sqs:ReceiveMessage",
-)
-_SEND = ("sqs:GetQueueUrl", "sqs:SendMessage")
+_ASKED_FOR = "x-sink"
+"""By this queue's address sidecars find out whether AWS answers them."""
+_CONSUME = ("sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage")
 
 
 def role_arn(context: Context) -> str:
@@ -74,28 +68,51 @@ def identity(context: Context) -> list[Resource]:
 
 def permissions(context: Context) -> list[Manifest]:
     """Return the statements of the role's policy."""
-    namespace = arn(context, names.sqs_namespace(context))
-    send: Manifest = {"Sid": "Send", "Effect": "Allow", "Action": list(_SEND), "Resource": namespace}
+    send = _allow("Send", ["sqs:SendMessage"], arn(context, names.sqs_namespace(context)))
     if context.settings.queue_names == "dash":
-        send["Condition"] = {"StringEquals": {"aws:ResourceTag/asya.sh/namespace": context.namespace}}
-    found: list[Manifest] = [
-        {
-            "Sid": "Consume",
-            "Effect": "Allow",
-            "Action": list(_CONSUME),
-            "Resource": arn(context, names.sqs_queue(context)),
-        },
+        send["Condition"] = {"StringEquals": {f"aws:ResourceTag/{NAMESPACE}": context.namespace}}
+    return [
+        _allow("Consume", list(_CONSUME), arn(context, names.sqs_queue(context))),
         send,
+        *_ends(context),
+        {
+            "Sid": "NoDeadLetters",
+            "Effect": "Deny",
+            "Action": "sqs:SendMessage",
+            "Resource": arn(context, names.sqs_namespace_dead_letters(context)),
+            "Condition": {"StringNotEquals": {f"aws:ResourceTag/{ACTOR}": context.actor.name}},
+        },
+        *_bodies(context),
+        *_decrypt(settings_of(context)),
     ]
-    crew = context.settings.crew_namespace
-    if crew not in (None, context.namespace):
-        there = replace(context, namespace=crew)
-        ends = [arn(context, names.sqs_queue(there, actor)) for actor in TERMINAL_ACTORS]
-        found.append({"Sid": "End", "Effect": "Allow", "Action": list(_SEND), "Resource": ends})
-    if context.actor.name != _LAST_RESORT:
-        dead = arn(context, names.sqs_namespace_dead_letters(context))
-        found.append({"Sid": "NoDeadLetters", "Effect": "Deny", "Action": "sqs:SendMessage", "Resource": dead})
-    return [*found, *_decrypt(settings_of(context))]
+
+
+def _ends(context: Context) -> list[Manifest]:
+    """With a crew elsewhere, messages end there."""
+    crew = context.settings.crew_namespace or context.namespace
+    there = replace(context, namespace=crew)
+    ask = _allow("Ask", ["sqs:GetQueueUrl"], arn(context, names.sqs_queue(there, _ASKED_FOR)))
+    if crew == context.namespace:
+        return [ask]
+    ends = [arn(context, names.sqs_queue(there, actor)) for actor in TERMINAL_ACTORS]
+    return [ask, _allow("End", ["sqs:SendMessage"], ends)]
+
+
+def _bodies(context: Context) -> list[Manifest]:
+    """What is too large for SQS is kept in S3, below its receiver's name; only that may read it."""
+    settings = settings_of(context)
+    claims = settings.claim_check
+    if claims is None:
+        return []
+    within = f"arn:{settings.partition}:s3:::{claims.bucket}/{claims.prefix}{context.namespace}"
+    return [
+        _allow("OwnBodies", ["s3:GetObject"], f"{within}/{context.actor.name}/*"),
+        _allow("Bodies", ["s3:DeleteObject", "s3:PutObject"], f"{within}/*"),
+    ]
+
+
+def _allow(name: str, actions: list[str], resource: str | list[str]) -> Manifest:
+    return {"Sid": name, "Effect": "Allow", "Action": actions, "Resource": resource}
 
 
 def _trust(context: Context, settings: SqsSettings) -> Manifest:

@@ -22,6 +22,8 @@ from asya_composer.transports.clusters import only_own
 QUEUE, DEAD_LETTERS = "queue", "dead-letter-queue"
 REDRIVE, REDRIVE_ALLOW = "redrive-policy", "redrive-allow-policy"
 
+NAMESPACE, ACTOR = "asya.sh/namespace", "asya.sh/actor"
+"""Tags by which the permission policy tells whose a queue is."""
 CLUSTER = "asya.sh/cluster"
 """Tag with the name of the cluster that has the queue."""
 
@@ -56,7 +58,7 @@ def arn(context: Context, name: str) -> str:
 
 def tags(context: Context) -> dict[str, str]:
     """Return the tags of everything that is the actor's; the permission policy relies on the first two."""
-    own = {"asya.sh/namespace": context.namespace, "asya.sh/actor": context.actor.name}
+    own = {NAMESPACE: context.namespace, ACTOR: context.actor.name}
     if context.settings.cluster_name is not None:
         own[CLUSTER] = context.settings.cluster_name
     return {**settings_of(context).tags, **own}
@@ -71,11 +73,20 @@ def managed(context: Context, key: str, part: Part, kind: Kind, spec: Mapping[st
 
 def queues(context: Context) -> list[Resource]:
     """Return the queues, then what ties them together."""
+    _refuse_cut_namespace(context)
     return [
         _queue(context, DEAD_LETTERS, names.sqs_dead_letters(context), retention=MAX_RETENTION),
         _queue(context, QUEUE, names.sqs_queue(context), retention=settings_of(context).retention_seconds),
         *_ties(context),
     ]
+
+
+def _refuse_cut_namespace(context: Context) -> None:
+    """Refuse a namespace of which names of 80 characters hold a part only: permissions go by it."""
+    beginning = names.sqs_namespace(context).removesuffix("*")
+    if not all(name.startswith(beginning) for name in (names.sqs_queue(context), names.sqs_dead_letters(context))):
+        sentence = f"too long for queues at SQS, whose names have 80 characters: {context.namespace!r}"
+        raise CompositionError("metadata.namespace", sentence)
 
 
 def _queue(context: Context, key: str, name: str, *, retention: int) -> Resource:
@@ -86,6 +97,8 @@ def _queue(context: Context, key: str, name: str, *, retention: int) -> Resource
         "receiveWaitTimeSeconds": _LONG_POLL,
         "visibilityTimeoutSeconds": _visibility(context),
         "tags": tags(context),
+        **_size(context),
+        **_order(context),
         **_encryption(context),
     }
     found = managed(context, key, "queue", kinds.SQS_QUEUE, {"forProvider": wanted, **_deletion(context)})
@@ -130,6 +143,18 @@ def _visibility(context: Context) -> int:
         sentence = f"SQS lets a message be held for 12 hours: at most {longest}s, not {timeout:g}s"
         raise CompositionError("spec.resiliency.actorTimeout", sentence)
     return wanted
+
+
+def _size(context: Context) -> Manifest:
+    most = settings_of(context).max_message_bytes
+    return {} if most is None else {"maxMessageSize": most}
+
+
+def _order(context: Context) -> Manifest:
+    """By group, both are: otherwise a queue is limited to 300 calls a second."""
+    if not settings_of(context).fifo:
+        return {}
+    return {"fifoQueue": True, "deduplicationScope": "messageGroup", "fifoThroughputLimit": "perMessageGroupId"}
 
 
 def _encryption(context: Context) -> Manifest:

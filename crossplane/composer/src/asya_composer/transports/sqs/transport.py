@@ -25,14 +25,11 @@ class Sqs:
     def pod(self, context: Context) -> PodAccess:
         """Return region and account, the role of the service account, and the way to the API."""
         settings = settings_of(context)
-        values = {"ASYA_AWS_REGION": settings.region, "ASYA_SQS_ACCOUNT_ID": settings.account_id}
-        if settings.endpoint is not None:
-            values["ASYA_SQS_ENDPOINT"] = settings.endpoint
         irsa = settings.identity == "irsa"
         return PodAccess(
             # With Pod Identity an association outside the cluster ties the account to the role.
             annotations={ROLE_ANNOTATION: role_arn(context)} if irsa else {},
-            env=[{"name": name, "value": value} for name, value in values.items()],
+            env=[{"name": name, "value": value} for name, value in _variables(settings).items()],
             egress=_egress(settings),
         )
 
@@ -64,13 +61,39 @@ class Sqs:
         return QueueStatus(arn(context, names.sqs_queue(context)), url)
 
 
+def _variables(settings: SqsSettings) -> dict[str, str]:
+    """Return what the sidecar is told: what the platform has not set, it is not told."""
+    claims = settings.claim_check
+    found = {
+        "ASYA_AWS_REGION": settings.region,
+        "ASYA_SQS_ACCOUNT_ID": settings.account_id,
+        "ASYA_SQS_ENDPOINT": settings.endpoint,
+        "ASYA_SQS_MAX_MESSAGE_BYTES": settings.max_message_bytes,
+        "ASYA_SQS_FIFO": "true" if settings.fifo else None,
+    }
+    if claims is not None:
+        found |= {
+            "ASYA_SQS_CLAIM_CHECK_BUCKET": claims.bucket,
+            "ASYA_SQS_CLAIM_CHECK_PREFIX": claims.prefix,
+            "ASYA_SQS_CLAIM_CHECK_MAX_BYTES": claims.max_bytes,
+            "ASYA_SQS_CLAIM_CHECK_ENDPOINT": claims.endpoint,
+        }
+    return {name: str(value) for name, value in found.items() if value is not None}
+
+
 def _egress(settings: SqsSettings) -> list[Manifest]:
-    api = urlsplit(settings.endpoint) if settings.endpoint is not None else None
-    port = 443 if api is None else api.port or (443 if api.scheme == "https" else 80)
-    found = [_to(settings.egress_cidr, port)]
+    ports = {_port(settings.endpoint)}
+    if settings.claim_check is not None:
+        ports.add(_port(settings.claim_check.endpoint))
+    found = [_to(settings.egress_cidr, port) for port in sorted(ports)]
     if settings.identity == "podIdentity":
         found.append(_to(_POD_IDENTITY_AGENT, 80))
     return found
+
+
+def _port(endpoint: str | None) -> int:
+    api = urlsplit(endpoint or "https://aws")
+    return api.port or (443 if api.scheme == "https" else 80)
 
 
 def _to(block: str, port: int) -> Manifest:
