@@ -84,6 +84,14 @@ def test_an_actor_in_the_crews_place_is_told_of_once_it_is_not_the_platforms() -
     ]
 
 
+def test_the_crews_own_handler_applied_by_hand_is_no_stranger() -> None:
+    (sink,) = (each for each in MEMBERS if each["metadata"]["name"] == "x-sink")
+    by_hand = actor("a", "x-sink")
+    by_hand["spec"]["handler"] = sink["spec"]["handler"]
+    _, events = crew.wanted(MEMBERS, [actor("a", "x"), by_hand], None)
+    assert events == []
+
+
 def test_members_are_marked_as_the_operators() -> None:
     (sink, _), _ = crew.wanted(MEMBERS, [actor("a", "x")], None)
     assert sink["metadata"]["labels"] == {

@@ -72,7 +72,7 @@ def wanted(
             present = there.get((namespace, actor_name(member)))
             if present is None or is_applied_by_operator(present):
                 manifests.append(_for_namespace(member, namespace, transport, present))
-            elif present["metadata"].get("labels", {}).get(COMPONENT) != CREW:
+            elif not _is_crew(present, member):
                 events.append(Event(Regarding.of(present), "CrewReplaced", _REPLACED.format(actor_name(member))))
     return manifests, events
 
@@ -81,6 +81,12 @@ _REPLACED = (
     "{} is an actor of the platform's crew, and this one takes its place: messages that end in this namespace come "
     "here. Rename it unless that is what you want."
 )
+
+
+def _is_crew(present: Mapping[str, Any], member: Mapping[str, Any]) -> bool:
+    """Tell whether people applied the platform's own actor themselves: it says so, or has its handler."""
+    labelled = present["metadata"].get("labels", {}).get(COMPONENT) == CREW
+    return bool(labelled or present["spec"].get("handler") == member["spec"].get("handler", ""))
 
 
 def _for_namespace(
