@@ -68,6 +68,14 @@ class GrantEvaluator:
             resource == on and permission in ROLES[role] and self._is(who, member) for on, role, member in self._grants
         )
 
+    def roles(self, who: Pod | ServiceAgent) -> dict[str, set[str]]:
+        """Return the roles that `who` has, by resource."""
+        found: dict[str, set[str]] = {}
+        for on, role, member in self._grants:
+            if self._is(who, member):
+                found.setdefault(on, set()).add(role)
+        return found
+
     def _grant(self, manifest: Manifest) -> tuple[str, str, str]:
         wanted = manifest["spec"]["forProvider"]
         assert "condition" not in wanted, "conditions are not evaluated here"
