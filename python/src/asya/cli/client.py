@@ -165,4 +165,7 @@ class Client:
         return AsyaError(f"the connection to `asya up` was lost: {str(error) or type(error).__name__}")
 
     def _nobody(self) -> AsyaError:
-        return AsyaError(f"no `asya up` is running on {self._state}; start one with `asya up DIR`, or give its --state")
+        return AsyaError(
+            f"no `asya up` is running on {self._state}; start one with `asya up DIR`, or give its --state; "
+            "a cluster is named by --namespace or --context"
+        )

@@ -10,23 +10,42 @@ from typing import Any
 import click
 
 from asya.cli.client import Client
-from asya.cli.shared import output_option, print_json, server_option, tells_errors
+from asya.cli.cluster.options import Choice, mesh_options
+from asya.cli.shared import output_option, print_json, tells_errors
 
 _HEADER = ("ACTOR", "REPLICAS", "SCALE", "QUEUED", "FLYING", "DELAYED", "DEAD")
 
 
 @click.command("ps")
-@server_option
 @output_option
+@mesh_options
 @tells_errors
-def command(state: Path, output: str) -> None:
+def command(state: Path, cluster: Choice | None, output: str) -> None:
     """List actors: replicas, queues, what is wrong.
 
-    REPLICAS is ready/running/wanted. QUEUED messages wait, FLYING ones are being worked on, DELAYED ones wait for a
-    retry, DEAD ones are in the dead-letter queue. The line below an actor, if there is one, says why it cannot work.
+    Of an `asya up` on this machine, or of a cluster: when --namespace, --context or --kubeconfig is given, or when
+    there is no `asya up` here but a kubeconfig.
 
-    Exit status: 0 listed, 1 no `asya up` runs there, 2 wrong usage.
-    """
+    On this machine REPLICAS is ready/running/wanted. QUEUED messages wait, FLYING ones are being worked on, DELAYED
+    ones wait for a retry, DEAD ones are in the dead-letter queue. The line below an actor, if there is one, says why
+    it cannot work.
+
+    In a cluster PHASE is the actor's own word, and REPLICAS is ready/running. Each line below an actor is a condition
+    that is not as it should be.
+
+    \b
+    Examples:
+      asya ps
+      asya ps --namespace hello
+      asya ps -n shop --context production -o json
+
+    Exit status: 0 listed, 1 no `asya up` runs there or the cluster cannot be asked, 2 wrong usage.
+    """  # noqa: D301  click reads the real character
+    if cluster is not None:
+        from asya.cli.ps_cluster import show  # noqa: PLC0415  pydantic is for clusters only
+
+        show(cluster, as_json=output == "json")
+        return
     with Client(state) as client:
         answer = client.actors()
     if output == "json":

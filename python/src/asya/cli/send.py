@@ -10,9 +10,10 @@ from typing import Any
 import click
 
 from asya.cli.client import Client
+from asya.cli.cluster.options import Choice, mesh_options, only_local
 from asya.cli.outcome import show_outcome, tells_what_goes_on, wait_for
 from asya.cli.sending import NewMessage, read_payload, read_payloads, send_many
-from asya.cli.shared import EXIT_NOT_SUCCEEDED, output_option, print_json, server_option, tells_errors
+from asya.cli.shared import EXIT_NOT_SUCCEEDED, output_option, print_json, tells_errors
 from asya.errors import PolicyError
 from asya.policy import parse_duration
 
@@ -51,8 +52,8 @@ def _headers(context: click.Context, parameter: click.Parameter, pairs: tuple[st
 @click.option("--wait", is_flag=True, help="Wait for the outcome and print the result.")
 @click.option("--wait-all", is_flag=True, help="Wait for everything it fanned out into as well.")
 @click.option("--stream", is_flag=True, help="Print events as the handlers emit them (FLY); waits too.")
-@server_option
 @output_option
+@mesh_options
 @tells_errors
 def command(
     actor: str,
@@ -67,6 +68,7 @@ def command(
     wait_all: bool,  # noqa: FBT001  as above
     stream: bool,  # noqa: FBT001  as above
     state: Path,
+    cluster: Choice | None,
     output: str,
 ) -> None:
     """Send a message to an actor, and wait for its outcome if asked to.
@@ -75,18 +77,27 @@ def command(
     to standard output as JSON, if it succeeded, and how it ended to standard error. With --many each line of output
     is the result of the same line of FILE, null where it failed; why it failed goes to standard error.
 
+    ACTOR is one of an `asya up` on this machine, or of a cluster: of a cluster when --namespace, --context or
+    --kubeconfig is given, or when there is no `asya up` here but a kubeconfig. Then the message goes straight into
+    the actor's queue, and its id is printed once the broker has confirmed it. RabbitMQ is reached through the API
+    server, with the Secret that the platform's Composition names; SQS and Pub/Sub with your own cloud credentials.
+    Outcomes (--wait, --stream) are told by `asya up` only: in a cluster that is the gateway's part, which is not
+    there yet.
+
     \b
     Examples:
       asya send load '{"folder": "/tmp/photos"}' --wait
       asya send resize @picture.json --route caption,store --timeout 5m --wait
       asya send chat '{"prompt": "Hello"}' --stream
       asya send resize --many pictures.jsonl --wait
+      asya send clean '{"text": "hello"}' --namespace hello
+      asya send resize --many pictures.jsonl -n shop --context production
 
     \b
     Exit status:
       0    sent; with --wait or --stream: succeeded, all of them
       1    not sent, or the outcome could not be learnt
-      2    wrong usage
+      2    wrong usage, such as --wait in a cluster
       3    a task failed, was canceled or is paused
       130  Ctrl-C while waiting; what was sent goes on
     """  # noqa: D301  click reads the real character
@@ -103,7 +114,14 @@ def command(
         id=task_id,
     )
     waits = wait or wait_all or stream
+    if waits:
+        only_local(cluster, "--stream" if stream else "--wait-all" if wait_all else "--wait")
     payloads = read_payloads(many) if many is not None else [read_payload(given[0])]
+    if cluster is not None:
+        from asya.cli.send_cluster import send_to_cluster  # noqa: PLC0415  pydantic is for clusters only
+
+        send_to_cluster(cluster, message, payloads, as_json=output == "json")
+        return
     with Client(state) as client:
         if many is not None:
             ended = send_many(client, message, payloads, wait=waits, everything=wait_all, as_json=output == "json")

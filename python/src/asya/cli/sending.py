@@ -80,23 +80,23 @@ def send_many(
 
     Returns whether all succeeded; without `wait` it is True when all were sent.
     """
-    with _progress() as progress:
-        step = progress.add_task("sent", total=len(payloads))
+    with progress() as bar:
+        step = bar.add_task("sent", total=len(payloads))
         with ThreadPoolExecutor(max_workers=_SENDERS) as pool:
             ids = []
             for task_id in pool.map(lambda payload: client.send(message.actor, message.body(payload)), payloads):
                 ids.append(task_id)
-                progress.advance(step)
+                bar.advance(step)
         if not wait:
             for task_id in ids:
                 print_json({"id": task_id}) if as_json else click.echo(task_id)
             return True
-        step = progress.add_task("ended", total=len(ids))
+        step = bar.add_task("ended", total=len(ids))
         tasks = []
         with tells_what_goes_on(*ids):
             for task in _outcomes(client, ids, HoldUps(client, as_json=as_json), everything=everything):
                 tasks.append(task)
-                progress.advance(step)
+                bar.advance(step)
                 print_json(task if as_json else task["result"])
                 if not as_json and task["status"] != "succeeded":
                     click.echo(describe(task), err=True)
@@ -117,7 +117,8 @@ def _outcomes(client: Client, ids: Sequence[str], hold_ups: HoldUps, *, everythi
         yield task
 
 
-def _progress() -> Progress:
+def progress() -> Progress:
+    """Return a progress bar on standard error, which shows itself only where somebody watches."""
     from rich.console import Console  # noqa: PLC0415  only where many are sent
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 

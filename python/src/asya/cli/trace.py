@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asya.cli.client import Client
-from asya.cli.shared import output_option, print_json, server_option, tells_errors
+from asya.cli.cluster.options import Choice, mesh_options, only_local
+from asya.cli.shared import output_option, print_json, tells_errors
 from asya.cli.waiting import place
 
 if TYPE_CHECKING:
@@ -21,18 +22,21 @@ _STYLES = {"succeeded": "green", "failed": "red", "canceled": "yellow", "paused"
 
 @click.command("trace")
 @click.argument("task_id", metavar="ID")
-@server_option
 @output_option
+@mesh_options
 @tells_errors
-def command(task_id: str, state: Path, output: str) -> None:
+def command(task_id: str, state: Path, cluster: Choice | None, output: str) -> None:
     """Show every hop of a task and of what it fanned out into.
+
+    Of an `asya up` on this machine: in a cluster the gateway will know, which is not there yet.
 
     For each hop: seconds since the task began, actor, attempt, how long the call took, what became of it (the id of
     the row in the truth table), where the result went, and the error of a failed attempt. A task that goes on shows
     its age, and the queue it waits in.
 
-    Exit status: 0 shown, 1 there is no such task or no `asya up`, 2 wrong usage.
+    Exit status: 0 shown, 1 there is no such task or no `asya up`, 2 wrong usage, such as a cluster's task.
     """
+    only_local(cluster, "`asya trace`")
     with Client(state) as client:
         trace = client.trace(task_id)
     if output == "json":
