@@ -96,7 +96,7 @@ cluster-up: setup ## Bring up a Kubernetes of one node with brokers, in namespac
 	@$(HARNESS) up
 
 .PHONY: cluster-install
-cluster-install: setup chart-deps ## Install Crossplane, the topology operator, KEDA and Asya on it; PARTS="names" chooses
+cluster-install: setup ## Install Crossplane, the topology operator, KEDA and Asya on it; PARTS="names" chooses
 	@$(HARNESS) install $(PARTS)
 
 .PHONY: cluster-down
@@ -119,12 +119,12 @@ cluster-test: setup ## Test the cluster itself: a node, pods, names, nothing lef
 CLUSTER ?= own
 
 .PHONY: e2e
-e2e: setup chart-deps ## Bring up a cluster, install Asya, break everything, report in build/e2e; CORE=1 less of it, KEEP=1 leaves it up
+e2e: setup ## Bring up a cluster, install Asya, break everything, report in build/e2e; CORE=1 less of it, KEEP=1 leaves it up
 	@ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-0} CLUSTER=$(CLUSTER) NAME=$(if $(filter asya,$(NAME)),e2e,$(NAME)) KEEP=$(KEEP) CORE=$(CORE) \
 	  $(PY) -m tests.cluster.e2e $(ARGS)
 
 .PHONY: e2e-scale
-e2e-scale: setup chart-deps ## Measure what many actors without pods cost the control plane; ARGS="25 200" are how many
+e2e-scale: setup ## Measure what many actors without pods cost the control plane; ARGS="25 200" are how many
 	@ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-0} NAME=$(if $(filter asya,$(NAME)),scale,$(NAME)) KEEP=$(KEEP) \
 	  $(PY) -m tests.cluster.e2e.scale $(ARGS)
 

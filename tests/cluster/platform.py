@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,11 @@ from tests.cluster.helm import Helm
 from tests.cluster.kubectl import Kubectl, command
 from tests.cluster.namespaces import Namespaces
 from tests.cluster.plan import ROOT, ClusterError, Plan
-from tests.cluster.programs import program
+from tests.cluster.programs import program, source
+
+sys.path.append(str(ROOT / "tools"))
+
+from charts_deps import package
 
 NAMESPACE = "asya-system"
 RELEASE = "asya"
@@ -43,10 +48,10 @@ def push(namespaces: Namespaces) -> None:
     for tag in PYTHONS:
         registry.push(namespaces, base, f"python:{tag}")
     crossplane = str(program("crossplane").path)
-    for name, package in builds.packages().items():
+    for name, file in builds.packages().items():
         where = f"{plan.registry}/asya/{name}:{version()}"
         done = subprocess.run(
-            command(plan, [crossplane, "xpkg", "push", f"--package-files={package}", where]),
+            command(plan, [crossplane, "xpkg", "push", f"--package-files={file}", where]),
             capture_output=True,
             text=True,
             check=False,
@@ -79,11 +84,19 @@ def values(plan: Plan) -> list[dict[str, Any]]:
     return [shipped, {"asya-crossplane": {"function": {"package": package}, "composition": composed}}]
 
 
-def install(plan: Plan, *more: dict[str, Any], chart: Path = UMBRELLA) -> None:
+def umbrella(plan: Plan, charts: Path = UMBRELLA.parent) -> Path:
+    """Return the umbrella chart with all that it bundles, packaged from a folder of charts as that is now."""
+    folder = plan.state / "charts"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(charts, folder, ignore=shutil.ignore_patterns("*.tgz"))
+    made = folder / UMBRELLA.name
+    package(program("helm").path, program("kubectl").path, made, source("keda"))
+    return made
+
+
+def install(plan: Plan, *more: dict[str, Any], charts: Path = UMBRELLA.parent) -> None:
     """Install the umbrella chart with all parts, and wait until actors can be applied."""
-    bundled = UMBRELLA / "charts"
-    if not bundled.is_dir() or not any(bundled.glob("keda-*.tgz")):
-        subprocess.run([sys.executable, str(ROOT / "tools" / "charts_deps.py")], check=True, timeout=300)
+    chart = umbrella(plan, charts)
     Helm(plan).install(RELEASE, chart, *values(plan), *more, namespace=NAMESPACE, seconds=_SECONDS)
     kubectl = Kubectl(plan)
     kubectl.wait("compositeresourcedefinition/asyncactors.asya.sh", "condition=Established")

@@ -1,8 +1,8 @@
 """An AWS of our own: moto behind one port, with an administrator, the provider's user, and authorisation when asked.
 
-moto is the account 123456789012. It reads an identity's policies by action and resource. Conditions it takes for unmet,
-and what does not exist yet has no name; so the provider's user has the actions of the policy that the project ships for
-it, without their conditions, on everything.
+moto is the account 123456789012. It reads an identity's policies by action and resource, and by the tags of queues (see
+`tests.support.moto_iam`), but by no other condition; so the provider's user has the actions of the policy that the
+project ships for it, without their conditions, on everything.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from botocore.config import Config
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from moto.sqs.models import Queue
 from tests.cluster.clouds.web_identity import WebIdentity
+from tests.support.moto_iam import teach
 from werkzeug.serving import make_server
 
 ACCOUNT = "123456789012"
@@ -56,6 +57,7 @@ class AwsServer:
 
     def __enter__(self) -> Self:
         """Serve; make the two users."""
+        teach()
         _teach_redrive_allow_policy()
         self._thread.start()
         self._post("reset", "")
