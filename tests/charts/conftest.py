@@ -15,7 +15,18 @@ from tests.charts.scenarios import Manifest, Scenario, copy_charts, render
 from tests.charts.sources import source
 from tests.support.apiserver import ApiServer, ServerUnavailableError
 
+HERE = Path(__file__).parent
+AMONG_ALL = {"test_golden.py", "test_values.py", "test_install.py"}
+"""These run in `make test` too; what schemas, copies and policies say of each rendering is left to `make charts`."""
+
 Rendered = Callable[[Scenario], list[Manifest]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make charts` alone runs."""
+    for item in items:
+        if item.path.parent == HERE and item.path.name not in AMONG_ALL:
+            item.add_marker(pytest.mark.charts)
 
 
 @pytest.fixture(scope="session")

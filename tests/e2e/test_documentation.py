@@ -14,7 +14,7 @@ from pages import read
 from tests.support.up import Up, run, up
 
 ROOT = Path(__file__).parents[2]
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("documentation")]
+pytestmark = pytest.mark.xdist_group("documentation")
 
 
 def commands(page: str, begin: str) -> list[list[str]]:

@@ -132,7 +132,7 @@ def way(*actors: str, after: str = "") -> str:
     return hop + ("\n" + textwrap.indent(onward, "    ") if onward else "")
 
 
-@pytest.mark.parametrize("engine", ["sqlite", "fast", "aio-pika"])
+@pytest.mark.parametrize("engine", ["sqlite", "fast", pytest.param("aio-pika", marks=pytest.mark.slow)])
 async def test_each_task_is_one_tree(
     receiver: Collector, tmp_path: Path, engine: str, request: pytest.FixtureRequest
 ) -> None:

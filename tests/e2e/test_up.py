@@ -8,11 +8,9 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-import pytest
 from tests.support.up import Up, actor, asya, environment, run, up
 
 SEEDS = Path(__file__).parents[1] / "fixtures" / "seeds"
-pytestmark = pytest.mark.slow
 QUICK = {"scaling": {"pollingInterval": 1, "cooldownPeriod": 2, "queueLength": 20, "maxReplicaCount": 3}}
 SHOUT = "def handle(payload):\n    return str(payload).upper()\n"
 
@@ -219,8 +217,15 @@ def test_ctrl_c_while_waiting_says_how_to_go_on_and_the_trace_where_it_waits(tmp
             sender.send_signal(signal.SIGINT)
             stdout, stderr = sender.communicate(timeout=10)
         many = [asya(), "send", "dead", "--many", "-", "--wait", "--state", state]
-        pipe = subprocess.PIPE
-        with subprocess.Popen(many, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment()) as many_sender:
+        with subprocess.Popen(
+            many,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=interruptible,  # noqa: PLW1509
+            env=environment(),
+        ) as many_sender:
             assert many_sender.stdin is not None
             assert many_sender.stderr is not None
             many_sender.stdin.write("1\n2\n")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.support.up import actor, run, up
 
-pytestmark = [pytest.mark.slow, pytest.mark.rabbitmq]
+pytestmark = pytest.mark.rabbitmq
 
 
 def test_messages_go_through_a_broker_and_an_idle_run_ends(tmp_path: Path, rabbitmq_url: str) -> None:

@@ -43,6 +43,7 @@ def test_the_same_seed_is_the_same_story(seed: int) -> None:
     assert first.digest == second.digest
 
 
+@pytest.mark.slow
 def test_the_story_does_not_depend_on_the_process() -> None:
     code = "from tests.simulation.campaign import run_seed; print([run_seed(s).digest for s in range(40, 60)])"
     found = {
@@ -65,6 +66,7 @@ def test_a_plan_is_data() -> None:
         assert msgspec.convert(json.loads(plan.to_json()), Plan) == plan
 
 
+@pytest.mark.slow
 def test_a_failing_plan_is_shrunk_to_one_message_and_no_fault() -> None:
     plant = PLANTS["settle-before-confirm"]
     plan = next(plan for plan in map(make_plan, range(100)) if len(plan.messages) > 4 and len(plan.faults) > 2)

@@ -34,7 +34,7 @@ from tests.unit.cluster_clouds.mesh import CLOUD, Mesh, until
 
 from asya_composer import kinds
 
-pytestmark = [pytest.mark.apiserver, pytest.mark.slow, pytest.mark.xdist_group("apiserver")]
+pytestmark = [pytest.mark.apiserver, pytest.mark.xdist_group("apiserver")]
 REGION = "eu-central-1"
 GOLDEN = Path(__file__).parents[2] / "compose" / "golden"
 Manifest = dict[str, Any]

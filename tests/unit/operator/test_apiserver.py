@@ -29,7 +29,7 @@ from tests.unit.operator.objects import COMPOSED, Manifest, crew_map, pod
 from asya.api.registry import NAME, Registry, read_registry
 from asya.api.xrd import definition
 
-pytestmark = [pytest.mark.apiserver, pytest.mark.slow, pytest.mark.xdist_group("apiserver")]
+pytestmark = [pytest.mark.apiserver, pytest.mark.xdist_group("apiserver")]
 PLATFORM = "asya-system"
 GROUP = {"group": "asya.sh", "version": "v1alpha1", "plural": "asyncactors"}
 RENDERED = Path(__file__).parents[2] / "charts" / "golden" / "asya-operator" / "cert-manager.yaml"
