@@ -17,11 +17,13 @@ from asya.transports.memory.broker import Lease
 class SettleBeforeConfirm(WatchedTransport):
     """Settles the delivery first, and publishes what replaces it afterwards."""
 
-    def _complete_on(self, delivery: Delivery, messages: Sequence[Outgoing], settle: Settle) -> asyncio.Future[None]:
+    def _complete_on(
+        self, delivery: Delivery, messages: Sequence[Outgoing], settle: Settle, reason: str
+    ) -> asyncio.Future[None]:
         lease = delivery.token
         assert isinstance(lease, Lease)
         if not messages:
-            return super()._complete_on(delivery, messages, settle)
+            return super()._complete_on(delivery, messages, settle, reason)
         self.wire.tell(partial(self.settle_if_ours, lease, settle))
         return super()._publish_on(messages)
 
@@ -29,11 +31,13 @@ class SettleBeforeConfirm(WatchedTransport):
 class SettleWithoutWaiting(WatchedTransport):
     """Publishes and settles in the right order, without waiting for the confirmation."""
 
-    def _complete_on(self, delivery: Delivery, messages: Sequence[Outgoing], settle: Settle) -> asyncio.Future[None]:
+    def _complete_on(
+        self, delivery: Delivery, messages: Sequence[Outgoing], settle: Settle, reason: str
+    ) -> asyncio.Future[None]:
         lease = delivery.token
         assert isinstance(lease, Lease)
         if not messages:
-            return super()._complete_on(delivery, messages, settle)
+            return super()._complete_on(delivery, messages, settle, reason)
         published = super()._publish_on(messages)
         self.wire.tell(partial(self.settle_if_ours, lease, settle))
         return published
@@ -55,18 +59,18 @@ class AttemptNotCounted(WatchedTransport):
     """Sends a message back for its next attempt with the number of the last one."""
 
     def complete(
-        self, delivery: Delivery, messages: Sequence[Outgoing] = (), settle: Settle = Settle.ACK
+        self, delivery: Delivery, messages: Sequence[Outgoing] = (), settle: Settle = Settle.ACK, reason: str = ""
     ) -> asyncio.Future[None]:
-        return super().complete(delivery, [_uncounted(message) for message in messages], settle)
+        return super().complete(delivery, [_uncounted(message) for message in messages], settle, reason)
 
 
 class DoubleSettle(WatchedTransport):
     """Settles once more what it has settled."""
 
     def complete(
-        self, delivery: Delivery, messages: Sequence[Outgoing] = (), settle: Settle = Settle.ACK
+        self, delivery: Delivery, messages: Sequence[Outgoing] = (), settle: Settle = Settle.ACK, reason: str = ""
     ) -> asyncio.Future[None]:
-        future = super().complete(delivery, messages, settle)
+        future = super().complete(delivery, messages, settle, reason)
         if not messages:
             return future
         again = asyncio.get_running_loop().create_future()

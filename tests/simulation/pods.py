@@ -52,18 +52,20 @@ class WatchedTransport(MemoryTransport):
         return future
 
     def complete(
-        self, delivery: Delivery, messages: Sequence[Outgoing] = (), settle: Settle = Settle.ACK
+        self, delivery: Delivery, messages: Sequence[Outgoing] = (), settle: Settle = Settle.ACK, reason: str = ""
     ) -> asyncio.Future[None]:
         self._oracle.guarded(self._oracle.asks, self._view, delivery, messages, settle)
-        future = self._complete_on(delivery, messages, settle)
+        future = self._complete_on(delivery, messages, settle, reason)
         future.add_done_callback(lambda done: self._completed(delivery, done))
         return future
 
     def _publish_on(self, messages: Sequence[Outgoing]) -> asyncio.Future[None]:
         return super().publish(messages)
 
-    def _complete_on(self, delivery: Delivery, messages: Sequence[Outgoing], settle: Settle) -> asyncio.Future[None]:
-        return super().complete(delivery, messages, settle)
+    def _complete_on(
+        self, delivery: Delivery, messages: Sequence[Outgoing], settle: Settle, reason: str
+    ) -> asyncio.Future[None]:
+        return super().complete(delivery, messages, settle, reason)
 
     def _published(self, messages: Sequence[Outgoing], done: asyncio.Future[None]) -> None:
         problem = None if done.cancelled() else done.exception()

@@ -92,7 +92,7 @@ class Carrier:
 
     def complete(self, delivery: Delivery, messages: Sequence[Outgoing], decision: Decision) -> asyncio.Future[None]:
         """Publish the decision's `messages`, then settle the delivery; a failure is for `complete_again`."""
-        return self._transport.complete(delivery, messages, _settlement(decision))
+        return self._transport.complete(delivery, messages, _settlement(decision), decision.row)
 
     async def complete_again(
         self, delivery: Delivery, received: Envelope, decision: Decision, error: TransportError
@@ -124,7 +124,9 @@ class Carrier:
                 return None
             sends, settle = await self._way_out(received, sends, error, patience, settle)
             messages = [self.outgoing(send) for send in sends]
-            complete = partial(self._transport.complete, delivery, messages, settle)
+            # What was not to be dead-lettered is for one reason only: even the sump's copy is too large.
+            reason = decision.row if settle is decision.settle else "too-large"
+            complete = partial(self._transport.complete, delivery, messages, settle, reason)
             try:
                 await self._through_gate(messages, patience, error, complete)
             except TransportError as again:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Final
 
 from asya.errors import LeaseLostError, TransportError
 from asya.transports import Delivery, Settle, Transport
@@ -11,6 +12,9 @@ from asya_sidecar.hop import Hop
 from asya_sidecar.observe import Observer
 
 log = logging.getLogger("asya.loop")
+
+INTERNAL_ERROR: Final = "internal-error"
+"""Reason of a dead letter that met an error of ours; no row of the truth table leads there."""
 
 
 class Holding:
@@ -65,7 +69,7 @@ class Holding:
     async def put_aside(self, hop: Hop) -> None:
         """Dead-letter a message that cannot be handled; where even that fails, it goes back."""
         try:
-            await self._transport.complete(hop.delivery, (), Settle.DEAD_LETTER)
+            await self._transport.complete(hop.delivery, (), Settle.DEAD_LETTER, INTERNAL_ERROR)
         except TransportError:
             log.exception("not dead-lettered")
             await self.release(hop)

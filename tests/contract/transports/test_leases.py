@@ -125,6 +125,9 @@ async def test_a_message_that_kills_its_consumer_ends_in_the_dead_letters(harnes
     await depth_becomes(harness, watching, "a", ready=0, in_flight=0, dead=1)
     assert deliveries in {limit, limit + 1}
     assert await watching.dead_letters("a", 5) == [b"poison \xff"]
+    async with watching.open_dead_letters("a") as letters:
+        (letter,) = [letter async for letter in letters.browse()]
+    assert (letter.reason, letter.attempts) == ("delivery-limit", deliveries)
 
 
 async def test_giving_back_is_no_failed_delivery(harness: Harness) -> None:

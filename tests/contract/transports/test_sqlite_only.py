@@ -243,7 +243,7 @@ async def test_a_newer_database_is_refused(connect: Connect, path: Path) -> None
     other = sqlite3.connect(path)
     other.execute("PRAGMA user_version = 99")
     other.close()
-    with pytest.raises(TransportError, match="has schema version 99, this program reads 2"):
+    with pytest.raises(TransportError, match="has schema version 99, this program reads 3"):
         await connect()
     with pytest.raises(TransportError, match="has schema version 99"):
         Reader(path, NAMES)
@@ -345,15 +345,19 @@ async def test_a_delay_is_no_part_of_the_age_of_what_was_given_back(connect: Con
     assert depth.oldest_seconds < time.monotonic() - came + 0.4
 
 
-async def test_a_database_of_the_first_version_goes_on(connect: Connect, path: Path) -> None:
+@pytest.mark.parametrize(("version", "newer"), [(1, ("clock", "reasons")), (2, ("reasons",))])
+async def test_a_database_of_an_older_version_goes_on(
+    connect: Connect, path: Path, version: int, newer: tuple[str, ...]
+) -> None:
     transport = await connect("a")
     await transport.publish([Outgoing("a", b"old")])
     await transport.close()
     other = sqlite3.connect(path)
-    other.execute("DROP TABLE clock")
-    other.execute("PRAGMA user_version = 1")
+    for table in newer:
+        other.execute(f"DROP TABLE {table}")
+    other.execute(f"PRAGMA user_version = {version}")
     other.close()
-    with pytest.raises(TransportError, match="has schema version 1; the next to send or receive makes it 2"):
+    with pytest.raises(TransportError, match=f"has schema version {version}; the next to send or receive makes it 3"):
         Reader(path, NAMES)
     inbox = Inbox()
     await (await connect()).consume("a", 1, inbox)

@@ -261,7 +261,7 @@ class TestClaimChecks:
         dead = client.get_queue_url(QueueName=sqs.names.dead_letters("a"))["QueueUrl"]
         found = client.receive_message(QueueUrl=dead, MessageAttributeNames=["All"])["Messages"][0]
         said = {name: value["StringValue"] for name, value in found["MessageAttributes"].items()}
-        assert said == {"asya.claim": named, "asya.reason": "ClaimGone", "asya.attempts": "1"}
+        assert said == {"asya.claim": named, "asya.reason": "claim-gone", "asya.attempts": "1"}
 
     async def test_without_a_bucket_it_is_refused_with_both_sizes(self, sqs: SqsHarness) -> None:
         await sqs.connect("a")

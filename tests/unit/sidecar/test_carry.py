@@ -149,7 +149,9 @@ async def test_what_cannot_be_dead_lettered_yet_is_kept_and_not_acknowledged(
     settled: list[Settle] = []
     failures = [error] * 3
 
-    def complete(_delivery: object, _messages: object = (), settle: Settle = Settle.ACK) -> asyncio.Future[None]:
+    def complete(
+        _delivery: object, _messages: object = (), settle: Settle = Settle.ACK, _reason: str = ""
+    ) -> asyncio.Future[None]:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if failures:
             done.set_exception(failures.pop())

@@ -5,6 +5,8 @@
 
 from asya.transports.base import (
     Consumer,
+    DeadLetter,
+    DeadLetters,
     Delivery,
     Depth,
     Limits,
@@ -18,6 +20,8 @@ from asya.transports.registry import open_transport
 
 __all__ = [
     "Consumer",
+    "DeadLetter",
+    "DeadLetters",
     "Delivery",
     "Depth",
     "Limits",

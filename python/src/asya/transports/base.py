@@ -12,10 +12,16 @@ may await them all the same. Everything runs on one event loop; nothing here is 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+
+from asya.errors import NoDestinationError
+
+DELIVERY_LIMIT: Final = "delivery-limit"
+"""Why the broker itself dead-letters, as the truth table calls it."""
 
 
 class Settle(Enum):
@@ -98,6 +104,58 @@ class Limits:
     """Longest time that a delivery can be held, however often its lease is extended; None: as long as one likes."""
 
 
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One message in a dead-letter queue. `token` is the transport's own means to settle it.
+
+    `reason`: the row of the truth table by which the sidecar dead-lettered it (`sump-failed`, `too-large`), or
+    `delivery-limit` when the broker did; other words of a transport or broker (`expired`); None when nobody said.
+    `attempts`: how often it had been delivered, None where that is not known. `since`: when it was dead-lettered in
+    Unix seconds; where nobody says that, when it was published; None where that is not known either. `tags`: what else
+    the broker tells of it, in the broker's own words.
+    """
+
+    body: bytes
+    actor: str
+    token: Any
+    reason: str | None = None
+    attempts: int | None = None
+    since: float | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class DeadLetters(Protocol):
+    """One actor's dead letters in the hands of whoever looks after them; for operators, not for sidecars.
+
+    What was browsed may be hidden from others until the context that it came from ends; what was neither redriven nor
+    dropped is then in the queue as before. Where the broker hands out under a lease, the lease is kept alive meanwhile.
+    """
+
+    def browse(self) -> AsyncIterator[DeadLetter]:
+        """Yield what is in the queue and not in somebody else's hands, oldest first as far as the broker keeps order.
+
+        Each message comes once for as long as the context lives.
+        """
+
+    async def redrive(self, letter: DeadLetter, body: bytes | None = None) -> None:
+        """Publish to the actor's queue (`body` instead of the letter's own, if given), and settle when it is confirmed.
+
+        The broker counts deliveries from the beginning. Between the two steps a crash leaves both copies, never none;
+        an atomic transport knows no between.
+
+        Raises:
+            LeaseLostError: It is somebody else's by now. It may have been published all the same, unless atomic.
+            TransportError: As `Transport.publish`; the dead letter stays.
+        """
+
+    async def drop(self, letter: DeadLetter) -> None:
+        """Take a dead letter out for good.
+
+        Raises:
+            LeaseLostError: It is somebody else's by now.
+        """
+
+
 @dataclass(slots=True)
 class Consumer:
     """A running subscription to one actor's queue.
@@ -168,9 +226,11 @@ class Transport(Protocol):
         """
 
     def complete(
-        self, delivery: Delivery, messages: Sequence[Outgoing] = (), settle: Settle = Settle.ACK
+        self, delivery: Delivery, messages: Sequence[Outgoing] = (), settle: Settle = Settle.ACK, reason: str = ""
     ) -> asyncio.Future[None]:
         """Publish `messages`, wait for their confirmation, then settle `delivery`.
+
+        With `DEAD_LETTER`, `reason` is kept beside the message: see `DeadLetter.reason`.
 
         On failure of a publish the delivery is not settled and stays leased: the caller decides what now. Fails as
         `publish` does, and with `LeaseLostError` when the delivery had been given to somebody else (an atomic transport
@@ -190,5 +250,26 @@ class Transport(Protocol):
     async def dead_letters(self, actor: str, limit: int) -> list[bytes]:
         """Look at up to `limit` bodies in the actor's dead-letter queue, oldest first, without taking them out."""
 
+    def open_dead_letters(self, actor: str) -> AbstractAsyncContextManager[DeadLetters]:
+        """Return a context in which the actor's dead letters can be browsed, redriven and dropped.
+
+        Raises:
+            NoDestinationError: When entered: the actor has no dead-letter queue.
+        """
+
     async def drop(self, actors: Sequence[str]) -> None:
         """Delete the queues and their dead-letter queues with everything in them. Idempotent."""
+
+
+async def bodies(opened: AbstractAsyncContextManager[DeadLetters], limit: int) -> list[bytes]:
+    """Return up to `limit` bodies of dead letters; none where there is no such queue."""
+    found: list[bytes] = []
+    try:
+        async with opened as letters:
+            async for letter in letters.browse():
+                if len(found) >= limit:
+                    break
+                found.append(letter.body)
+    except NoDestinationError:
+        return []
+    return found

@@ -14,18 +14,19 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from asya.errors import ConnectionLostError, LeaseLostError, RefusedError
-from asya.transports.base import Depth, Settle
+from asya.transports.base import DELIVERY_LIMIT, Depth, Settle
 from asya.transports.memory.clock import Clock, LoopClock, Timer
 
 
 @dataclass(slots=True, eq=False)
 class Message:
-    """Bytes in a queue; `order` is its place, `since` when it could first be handed out."""
+    """Bytes in a queue; `order` is its place, `since` when it could first be handed out, or was dead-lettered."""
 
     body: bytes
     order: int
     since: float
     attempts: int = 0
+    reason: str | None = None
 
     def __lt__(self, other: Message) -> bool:
         return self.order < other.order
@@ -151,7 +152,7 @@ class MemoryBroker:
             self.uncount(lease)
             raise LeaseLostError("the message was given to somebody else")
 
-    def settle(self, lease: Lease, settle: Settle) -> None:
+    def settle(self, lease: Lease, settle: Settle, reason: str = "") -> None:
         """End a lease that stands, by its holder's wish; a release is no failed attempt."""
         self._forget(lease)
         self.uncount(lease)
@@ -162,7 +163,7 @@ class MemoryBroker:
                 lease.message.attempts -= 1
                 self._put(lease.queue, lease.message)
             case Settle.DEAD_LETTER:
-                lease.queue.dead.append(lease.message)
+                self._dead_letter(lease, reason or None)
 
     def end(self, lease: Lease) -> None:
         """End a lease that stands without its holder's wish: the message comes again, or is dead at the limit."""
@@ -170,7 +171,7 @@ class MemoryBroker:
         if not lease.held:
             self.uncount(lease)
         if lease.message.attempts >= lease.queue.delivery_limit:
-            lease.queue.dead.append(lease.message)
+            self._dead_letter(lease, DELIVERY_LIMIT)
         else:
             self._put(lease.queue, lease.message)
 
@@ -215,6 +216,20 @@ class MemoryBroker:
             self._forget(lease)
         queue.delayed.clear()
         queue.ready.clear()
+
+    def take_dead(self, queue: MemoryQueue, message: Message) -> None:
+        """Take out a dead letter; raises `LeaseLostError` when it is not there any more."""
+        self.check_dead(queue, message)
+        queue.dead.remove(message)
+
+    def check_dead(self, queue: MemoryQueue, message: Message) -> None:
+        """Raise `LeaseLostError` when a dead letter is not there any more."""
+        if message not in queue.dead:
+            raise LeaseLostError("the dead letter is gone")
+
+    def _dead_letter(self, lease: Lease, reason: str | None) -> None:
+        lease.message.reason, lease.message.since = reason, self.clock.now()
+        lease.queue.dead.append(lease.message)
 
     def _put(self, queue: MemoryQueue, message: Message) -> None:
         heapq.heappush(queue.ready, message)

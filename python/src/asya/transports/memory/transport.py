@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Final
 
 from asya.errors import ConnectionLostError, NoDestinationError, RefusedError, TooLargeError, TransportError
-from asya.transports.base import Consumer, Delivery, Depth, Limits, Link, Outgoing, QueueSpec, Settle
+from asya.transports.base import Consumer, Delivery, Depth, Limits, Link, Outgoing, QueueSpec, Settle, bodies
 from asya.transports.memory.broker import Lease, MemoryBroker, MemoryQueue, Subscriber
 from asya.transports.memory.clock import Clock
+from asya.transports.memory.dead_letters import MemoryDeadLetters
 from asya.transports.memory.wire import DirectWire, Wire
 from asya.transports.naming import QueueNames
 
@@ -123,7 +124,7 @@ class MemoryTransport:
         return self.wire.request(partial(self._publish, messages))
 
     def complete(
-        self, delivery: Delivery, messages: Sequence[Outgoing] = (), settle: Settle = Settle.ACK
+        self, delivery: Delivery, messages: Sequence[Outgoing] = (), settle: Settle = Settle.ACK, reason: str = ""
     ) -> asyncio.Future[None]:
         """Publish, then settle; see `base.Transport.complete`."""
         if messages and settle is not Settle.ACK:
@@ -138,7 +139,7 @@ class MemoryTransport:
 
         def publish_and_settle() -> None:
             publish()
-            self.broker.settle(lease, settle)
+            self.broker.settle(lease, settle, reason)
 
         if self.broker.atomic or not messages:
             return self.wire.request(publish_and_settle)
@@ -178,8 +179,13 @@ class MemoryTransport:
 
     async def dead_letters(self, actor: str, limit: int) -> list[bytes]:
         """Look at dead letters; see `base.Transport.dead_letters`."""
+        return await bodies(self.open_dead_letters(actor), limit)
+
+    @contextlib.asynccontextmanager
+    async def open_dead_letters(self, actor: str) -> AsyncIterator[MemoryDeadLetters]:
+        """Open dead letters; see `base.Transport.open_dead_letters`."""
         self._check_connected()
-        return [message.body for message in self.queue_of(actor).dead[:limit]]
+        yield MemoryDeadLetters(self.broker, self.queue_of(actor), actor, self.publish)
 
     async def drop(self, actors: Sequence[str]) -> None:
         """Delete queues; see `base.Transport.drop`."""

@@ -75,23 +75,6 @@ class Control:
             )
         return found
 
-    async def dead_letters(self, actor: str, limit: int) -> list[bytes]:
-        """See `Transport.dead_letters`. They are handed out to us while we look, and given back."""
-        name = self._addresses.subscription(self._addresses.dead_letters(actor))
-        about = Call("receive from", name, EDITOR, actor)
-        found: list[Any] = []
-        try:
-            while len(found) < limit and (more := await self._pull(name, about, limit - len(found))):
-                found += more
-        finally:
-            for start in range(0, len(found), PER_PULL):
-                ids = [received.ack_id for received in found[start : start + PER_PULL]]
-                await self._connection.call(
-                    "ModifyAckDeadline", about, subscription=name, ack_ids=ids, ack_deadline_seconds=0
-                )
-        found.sort(key=lambda received: (_published(received.message), received.message.message_id))
-        return [received.message.data for received in found]
-
     def _all(self, actor: str) -> tuple[str, str, str]:
         addresses = self._addresses
         return addresses.queue(actor), addresses.delayed(actor), addresses.dead_letters(actor)
@@ -172,7 +155,7 @@ class Control:
             await self._connection.call("Seek", about, subscription=watch, snapshot=snapshot)
             found: list[float] = []
             while more := await self._pull(watch, about, PER_PULL):
-                found += [_published(received.message) for received in more]
+                found += [published(received.message) for received in more]
         finally:
             await self._connection.call("DeleteSnapshot", about, snapshot=snapshot)
         return found
@@ -185,5 +168,6 @@ class Control:
         return list(answer.received_messages)
 
 
-def _published(message: Any) -> float:  # noqa: ANN401  a message
+def published(message: Any) -> float:  # noqa: ANN401  a message
+    """Return when a message was published, in Unix seconds."""
     return float(message.publish_time.seconds + message.publish_time.nanos / 1e9)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final
 
 from asya.errors import NoDestinationError, SettingsError, TooLargeError
-from asya.transports.base import Consumer, Delivery, Depth, Limits, Link, Outgoing, QueueSpec, Settle
+from asya.transports.base import Consumer, Delivery, Depth, Limits, Link, Outgoing, QueueSpec, Settle, bodies
 from asya.transports.naming import QueueNames
 from asya.transports.pubsub.addresses import Addresses
 from asya.transports.pubsub.batches import Then
 from asya.transports.pubsub.connection import Connection
 from asya.transports.pubsub.consumer import ActorConsumer
 from asya.transports.pubsub.control import Control
+from asya.transports.pubsub.dead_letters import PubsubDeadLetters, said_of
 from asya.transports.pubsub.delays import DELAY, Delays
 from asya.transports.pubsub.endpoint import endpoint
 from asya.transports.pubsub.leases import Token
@@ -26,8 +27,6 @@ from asya.transports.settings import PubsubSettings
 log = logging.getLogger(__name__)
 
 FLUSH_SECONDS: Final = 5.0
-ATTEMPTS: Final = "asya-attempts"
-"""Attribute of a dead letter: how often it had been delivered."""
 
 
 class PubsubTransport:
@@ -108,7 +107,7 @@ class PubsubTransport:
         return done
 
     def complete(
-        self, delivery: Delivery, messages: Sequence[Outgoing] = (), settle: Settle = Settle.ACK
+        self, delivery: Delivery, messages: Sequence[Outgoing] = (), settle: Settle = Settle.ACK, reason: str = ""
     ) -> asyncio.Future[None]:
         """See `Transport.complete`."""
         if messages and settle is not Settle.ACK:
@@ -120,7 +119,7 @@ class PubsubTransport:
             self._end(done, lost)
         elif settle is Settle.DEAD_LETTER:
             topic = Topic(self._addresses.topic(self._addresses.dead_letters(delivery.actor)), delivery.actor)
-            self._publisher.send(Publication(topic, delivery.body, {ATTEMPTS: str(delivery.attempts)}), then)
+            self._publisher.send(Publication(topic, delivery.body, said_of(reason, delivery.attempts)), then)
         elif messages:
             self._publish(messages, then)
         else:
@@ -138,7 +137,19 @@ class PubsubTransport:
 
     async def dead_letters(self, actor: str, limit: int) -> list[bytes]:
         """See `Transport.dead_letters`."""
-        return await self._control.dead_letters(actor, limit)
+        return await bodies(self.open_dead_letters(actor), limit)
+
+    @contextlib.asynccontextmanager
+    async def open_dead_letters(self, actor: str) -> AsyncIterator[PubsubDeadLetters]:
+        """See `Transport.open_dead_letters`."""
+        addresses = self._addresses
+        subscription = addresses.subscription(addresses.dead_letters(actor))
+        letters = PubsubDeadLetters(self._connection, actor, subscription, partial(self._forward, actor))
+        try:
+            await letters.open()
+            yield letters
+        finally:
+            await letters.close()
 
     async def drop(self, actors: Sequence[str]) -> None:
         """See `Transport.drop`."""

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
+from asya.errors import ConnectionLostError, NoDestinationError
 from asya.transports.rabbitmq import client
 from asya.transports.rabbitmq.address import Address
 from asya.transports.rabbitmq.topology import Binding, Declaration, Exchange, Queue, Version
@@ -70,17 +71,29 @@ class Admin:
                         break
         return problems
 
-    async def peek(self, queue: str, limit: int) -> list[bytes]:
-        """Take up to `limit` bodies out without settling them, then close the channel, which puts them back."""
-        bodies: list[bytes] = []
-        async with self._channel() as channel:
-            source = await channel.get_queue(queue, ensure=False)
+    @asynccontextmanager
+    async def holding(self, queue: str, actor: str) -> AsyncIterator[AbstractChannel]:
+        """Open a channel to take messages out of `queue` and publish them; what is not settled goes back at its end.
+
+        Raises:
+            NoDestinationError: There is no such queue.
+        """
+        with client.translated():
+            channel = await self._connection.channel(on_return_raises=True)
+        try:
             try:
-                while len(bodies) < limit and (message := await source.get(fail=False)) is not None:
-                    bodies.append(message.body)
-            except client.ChannelNotFoundEntity:
-                return []
-        return bodies
+                with client.translated():
+                    await channel.declare_queue(queue, passive=True)
+            except ConnectionLostError as error:
+                if isinstance(error.__cause__, client.ChannelNotFoundEntity):
+                    raise NoDestinationError(actor=actor, queue=queue) from error
+                raise
+            yield channel
+        finally:
+            # Its end is answered after all that was sent before: what was settled is.
+            if not channel.is_closed:
+                with client.translated():
+                    await channel.close()
 
     async def delete(self, queues: Iterable[str]) -> None:
         """Delete the queues; RabbitMQ takes the deletion of a missing one for done."""

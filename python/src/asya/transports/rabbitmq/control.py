@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
-from asya.errors import ConnectionLostError, DeniedError, TransportError
+from asya.errors import ConnectionLostError, DeniedError, NoDestinationError, TransportError
 from asya.transports.base import Depth, QueueSpec
 from asya.transports.naming import QueueNames
 from asya.transports.rabbitmq.address import Address
+from asya.transports.rabbitmq.engine import Destination
 from asya.transports.rabbitmq.ladder import Ladder
 from asya.transports.rabbitmq.topology import Broker, Declaration, actor_topology, is_actor, ladder_topology
 from asya.transports.settings import RabbitmqSettings
 
 if TYPE_CHECKING:
     from asya.transports.rabbitmq.admin import Admin
+    from asya.transports.rabbitmq.dead_letters import RabbitmqDeadLetters
     from asya.transports.rabbitmq.management import Management
 
 log = logging.getLogger(__name__)
@@ -90,12 +93,25 @@ class Control:
             if (ready := counts[queue]) is not None
         }
 
-    async def dead_letters(self, actor: str, limit: int) -> list[bytes]:
-        """Look at up to `limit` bodies without taking them out."""
+    @contextlib.asynccontextmanager
+    async def open_dead_letters(self, actor: str) -> AsyncIterator[RabbitmqDeadLetters]:
+        """Hold the actor's dead letters on a channel of their own."""
+        # The administrator's client, as there.
+        from asya.transports.rabbitmq.dead_letters import RabbitmqDeadLetters  # noqa: PLC0415
+
+        queue, dead = self._both(actor)
         if not is_actor(actor):
-            return []
+            raise NoDestinationError(actor=actor, queue=dead)
         async with self._lock:
-            return await (await self._connected()).peek(self._names.dead_letters(actor), limit)
+            admin = await self._connected()
+        async with admin.holding(dead, actor) as channel:
+            yield RabbitmqDeadLetters(
+                channel,
+                dead,
+                Destination(self._exchange, actor, actor, queue),
+                delivery_limit=await self._delivery_limit(queue),
+                message_bytes=self._settings.message_bytes,
+            )
 
     async def drop(self, actors: Sequence[str]) -> None:
         """Delete the queues and their dead-letter queues."""
@@ -121,6 +137,15 @@ class Control:
             problems = await admin.declare(wanted)
         if problems:
             raise TransportError("; ".join(problems))
+
+    async def _delivery_limit(self, queue: str) -> int | None:
+        if self._management is None:
+            return None
+        try:
+            return await self._management.delivery_limit(queue)
+        except TransportError as error:
+            log.info("the delivery limit of queue %s is not known: %s", queue, error)
+            return None
 
     def _both(self, actor: str) -> tuple[str, str]:
         return self._names.queue(actor), self._names.dead_letters(actor)

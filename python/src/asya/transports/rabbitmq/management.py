@@ -1,4 +1,4 @@
-"""The management API, for the one number that AMQP cannot tell: how many messages are handed out and not settled."""
+"""The management API, for what AMQP cannot tell: how many messages are handed out and not settled, delivery limits."""
 
 from __future__ import annotations
 
@@ -61,15 +61,31 @@ class Management:
             if facts["name"] in wanted and isinstance(facts.get("messages_unacknowledged"), int)
         }
 
+    async def delivery_limit(self, queue: str) -> int | None:
+        """Return the delivery limit that a queue was declared with; None when it has none of its own.
+
+        Raises:
+            DeniedError: The user may not use the API.
+            ConnectionLostError: It does not answer.
+        """
+        path = f"/api/queues/{self._vhost}/{urllib.parse.quote(queue, safe='')}?columns=arguments"
+        found: dict[str, Any] = await asyncio.to_thread(self._get, path)
+        limit = found.get("arguments", {}).get("x-delivery-limit")
+        return limit if isinstance(limit, int) else None
+
     def _ask(self) -> list[dict[str, Any]]:
         # One request for the whole virtual host. Without the statistics it costs the broker little, and the numbers are
         # those of the queues' last tick; the statistics would be up to two of their own intervals older.
         path = f"/api/queues/{self._vhost}?disable_stats=true&enable_queue_totals=true&columns={_COLUMNS}"
+        found: list[dict[str, Any]] = self._get(path)
+        return found
+
+    def _get(self, path: str) -> Any:  # noqa: ANN401  whatever the API answers
         context = self._trust.context() if self._trust is not None else None
         request = urllib.request.Request(self._base + path, headers={"Authorization": self._login})  # noqa: S310  checked
         try:
             with urllib.request.urlopen(request, timeout=ANSWER_SECONDS, context=context) as answer:  # noqa: S310  checked
-                found: list[dict[str, Any]] = json.load(answer)
+                return json.load(answer)
         except urllib.error.HTTPError as error:
             with error:
                 if error.code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
@@ -77,4 +93,3 @@ class Management:
                 raise ConnectionLostError(f"the management API fails: {error.code} {error.reason}") from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise ConnectionLostError(f"the management API does not answer: {error}") from error
-        return found

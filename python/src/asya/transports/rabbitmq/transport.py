@@ -6,12 +6,25 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
 
 from asya.errors import ConnectionLostError, LeaseLostError, NoDestinationError, TooLargeError, TransportError
-from asya.transports.base import Consumer, Delivery, Depth, Limits, Link, Outgoing, QueueSpec, Settle
+from asya.transports.base import (
+    Consumer,
+    DeadLetters,
+    Delivery,
+    Depth,
+    Limits,
+    Link,
+    Outgoing,
+    QueueSpec,
+    Settle,
+    bodies,
+)
 from asya.transports.naming import QueueNames
+from asya.transports.rabbitmq import dead_letter_headers
 from asya.transports.rabbitmq.address import addresses
 from asya.transports.rabbitmq.consumer import ActorConsumer, Token
 from asya.transports.rabbitmq.control import Control
@@ -91,7 +104,7 @@ class RabbitmqTransport:
         return done
 
     def complete(
-        self, delivery: Delivery, messages: Sequence[Outgoing] = (), settle: Settle = Settle.ACK
+        self, delivery: Delivery, messages: Sequence[Outgoing] = (), settle: Settle = Settle.ACK, reason: str = ""
     ) -> asyncio.Future[None]:
         """See `Transport.complete`."""
         if messages and settle is not Settle.ACK:
@@ -105,7 +118,8 @@ class RabbitmqTransport:
             # Published and confirmed by ourselves instead of rejected: a reject loses the message without a word where
             # the queue was declared by others without a dead-letter exchange, and can lose it where the broker's
             # dead-lettering is at-most-once (classic queues; 3.10 without the feature flag stream_queue).
-            self._send_one(Publication(self._dead_letters(delivery.actor), delivery.body), then)
+            headers = dead_letter_headers.written(reason, delivery.attempts)
+            self._send_one(Publication(self._dead_letters(delivery.actor), delivery.body, headers), then)
         elif messages:
             self._publish(messages, then)
         else:
@@ -122,7 +136,11 @@ class RabbitmqTransport:
 
     async def dead_letters(self, actor: str, limit: int) -> list[bytes]:
         """See `Transport.dead_letters`."""
-        return await self._control.dead_letters(actor, limit)
+        return await bodies(self.open_dead_letters(actor), limit)
+
+    def open_dead_letters(self, actor: str) -> AbstractAsyncContextManager[DeadLetters]:
+        """See `Transport.open_dead_letters`. Attempts of what the broker dead-letters need the management API."""
+        return self._control.open_dead_letters(actor)
 
     async def drop(self, actors: Sequence[str]) -> None:
         """See `Transport.drop`."""

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from asya.transports.base import Depth
+from asya.errors import NoDestinationError
+from asya.transports.base import DeadLetter, Depth
 from asya.transports.naming import QueueNames
 from asya.transports.sqlite.clock import Clock
 from asya.transports.sqlite.schema import connect_read_only, explain
+from asya.transports.sqlite.store import DeadKey
 
 # `total` is kept by the writers; only what is leased or delayed is counted, and the primary key leads straight to it.
 _DEPTH = """
@@ -25,8 +27,9 @@ FROM queues q JOIN queues d ON d.id = q.dead
 WHERE q.namespace = :namespace
 """
 _DEAD = """
-SELECT b.body FROM messages m JOIN bodies b ON b.id = m.id
-WHERE m.queue = (SELECT id FROM queues WHERE name = ? AND dead IS NULL) ORDER BY m.due, m.id LIMIT ?
+SELECT m.queue, m.due, m.id, m.attempts, r.reason, b.body
+FROM messages m JOIN bodies b ON b.id = m.id LEFT JOIN reasons r ON r.id = m.id
+WHERE m.queue = ? AND (m.due, m.id) > (?, ?) ORDER BY m.due, m.id LIMIT ?
 """
 
 
@@ -58,9 +61,32 @@ class Reader:
             depths[actor] = Depth(ready=ready, in_flight=in_flight, delayed=delayed, dead=dead, oldest_seconds=age)
         return depths
 
-    def dead_letters(self, actor: str, limit: int) -> list[bytes]:
-        """Read up to `limit` bodies of the actor's dead-letter queue, oldest first."""
-        return [body for (body,) in self._query(_DEAD, (self._names.dead_letters(actor), limit))]
+    def actors(self) -> dict[str, list[str]]:
+        """Return the names of all actors that have a queue, by namespace."""
+        found: dict[str, list[str]] = {}
+        sql = "SELECT namespace, actor FROM queues WHERE dead IS NOT NULL ORDER BY namespace, actor"
+        for namespace, actor in self._query(sql, ()):
+            found.setdefault(namespace, []).append(actor)
+        return found
+
+    def dead_letter_queue(self, actor: str) -> int:
+        """Return the id of the actor's dead-letter queue.
+
+        Raises:
+            NoDestinationError: There is none.
+        """
+        name = self._names.dead_letters(actor)
+        rows = self._query("SELECT id FROM queues WHERE name = ? AND dead IS NULL", (name,))
+        if not rows:
+            raise NoDestinationError(actor=actor, queue=name)
+        return int(rows[0][0])
+
+    def dead_letters(self, actor: str, after: DeadKey, limit: int) -> list[DeadLetter]:
+        """Read up to `limit` dead letters of the queue `after` names that come after it, oldest first."""
+        return [
+            DeadLetter(body, actor, DeadKey(queue, due, id_), reason=reason, attempts=attempts, since=due)
+            for queue, due, id_, attempts, reason, body in self._query(_DEAD, (*after, limit))
+        ]
 
     def close(self) -> None:
         """Close the connection."""

@@ -8,6 +8,7 @@ message that is when its delay ends, for a leased one when its lease ends; nothi
 from __future__ import annotations
 
 import sqlite3
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -15,10 +16,12 @@ from asya.errors import DeniedError, RefusedError, TransportError
 from asya.transports.sqlite import clock
 
 APPLICATION_ID: Final = 0x61737961  # "asya" in ASCII, so that a foreign database is recognised
-VERSION: Final = 2
+VERSION: Final = 3
 BUSY_SECONDS: Final = 10.0
 """How long a transaction waits for other processes before it is refused."""
 
+_REASONS: Final = "CREATE TABLE reasons (id INTEGER PRIMARY KEY, reason TEXT NOT NULL)"
+"""Why a message is a dead letter; beside `messages`, whose rows are written at each hop."""
 _TABLES: Final = (
     # `total` is kept by every transaction, because counting a long queue on each poll would cost more than its work.
     # AUTOINCREMENT: a queue that was dropped must not lend its id to another one.
@@ -44,8 +47,9 @@ _TABLES: Final = (
     ) WITHOUT ROWID""",
     "CREATE TABLE bodies (id INTEGER PRIMARY KEY, body BLOB NOT NULL)",
     clock.TABLE,
+    _REASONS,
 )
-_UPGRADES: Final = {1: (clock.TABLE,)}
+_UPGRADES: Final = {1: (clock.TABLE,), 2: (_REASONS,)}
 """By the version that a database has, what makes it the next one."""
 
 
@@ -125,7 +129,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         version = _version(connection, path)
-        for statement in _UPGRADES.get(version, _TABLES) if version < VERSION else ():
+        steps = [_TABLES] if version == 0 else [_UPGRADES[step] for step in range(version, VERSION)]
+        for statement in chain.from_iterable(steps):
             connection.execute(statement)
         if version < VERSION:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from asya.errors import LeaseLostError, NoDestinationError, TransportError
-from asya.transports.base import Settle
+from asya.transports.base import DELIVERY_LIMIT, Settle
 from asya.transports.sqlite.clock import Clock
 
 _MOVE = "UPDATE messages SET queue = ?, due = ?, token = 0 WHERE queue = ? AND due = ? AND id = ?"
@@ -52,6 +52,14 @@ class Claim(NamedTuple):
     lease: Lease
     body: bytes
     attempts: int
+
+
+class DeadKey(NamedTuple):
+    """Where a dead letter's row is; ids alone are used again."""
+
+    queue_id: int
+    due: float
+    id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +156,8 @@ class Store:
             self._totals[queue] = self._totals.get(queue, 0) + 1
             self.touched.add(posting.queue)
 
-    def complete(self, lease: Lease, postings: Sequence[Posting], settle: Settle) -> None:
-        """Publish and settle.
+    def complete(self, lease: Lease, postings: Sequence[Posting], settle: Settle, reason: str = "") -> None:
+        """Publish and settle; `reason` is kept with a dead letter.
 
         Raises:
             NoDestinationError: As `publish`; the lease stands.
@@ -163,7 +171,7 @@ class Store:
             case Settle.RELEASE:
                 self._release(lease)
             case Settle.DEAD_LETTER:
-                self._dead_letter(lease)
+                self._dead_letter(lease, reason)
         if postings:
             self.publish(postings)
 
@@ -210,6 +218,7 @@ class Store:
                 if attempts >= queue.delivery_limit:
                     self._execute(_MOVE, (queue.dead, self._now, queue.id, due, id_))
                     self._count_moved(queue)
+                    self._explain(id_, DELIVERY_LIMIT)
                     continue
                 keys.append((until, token, queue.id, due, id_))
                 claims.append(Claim(Lease(name, queue.id, id_, until, token), body, attempts + 1))
@@ -256,13 +265,49 @@ class Store:
             if queue is None or queue.dead is None:
                 continue
             pair = (queue.id, queue.dead)
-            self._execute("DELETE FROM bodies WHERE id IN (SELECT id FROM messages WHERE queue IN (?, ?))", pair)
+            for table in ("bodies", "reasons"):
+                sql = f"DELETE FROM {table} WHERE id IN (SELECT id FROM messages WHERE queue IN (?, ?))"  # noqa: S608
+                self._execute(sql, pair)
             self._execute("DELETE FROM messages WHERE queue IN (?, ?)", pair)
             self._execute("DELETE FROM queues WHERE id = ?", (queue.id,))
             self._execute("DELETE FROM queues WHERE id = ?", (queue.dead,))
             self._totals.pop(queue.id, None)
             self._totals.pop(queue.dead, None)
             self._queues[name] = None
+
+    def redrive(self, dead: DeadKey, actor: str, name: str, body: bytes | None) -> None:
+        """Move a dead letter to the actor's queue as if it had just been published; `body` replaces its bytes.
+
+        Raises:
+            NoDestinationError: There is no such queue any more.
+            LeaseLostError: The dead letter is gone.
+        """
+        queue = self.require(actor, name)
+        self._change_dead(
+            "UPDATE messages SET queue = ?, due = ?, since = ?, attempts = 0 WHERE queue = ? AND due = ? AND id = ?",
+            (queue.id, self._now, self._now, *dead),
+        )
+        self._execute("DELETE FROM reasons WHERE id = ?", (dead.id,))
+        if body is not None:
+            self._execute("UPDATE bodies SET body = ? WHERE id = ?", (body, dead.id))
+        self._totals[dead.queue_id] = self._totals.get(dead.queue_id, 0) - 1
+        self._totals[queue.id] = self._totals.get(queue.id, 0) + 1
+        self.touched.add(name)
+
+    def discard(self, dead: DeadKey) -> None:
+        """Delete a dead letter.
+
+        Raises:
+            LeaseLostError: It is gone.
+        """
+        self._change_dead("DELETE FROM messages WHERE queue = ? AND due = ? AND id = ?", dead)
+        self._execute("DELETE FROM reasons WHERE id = ?", (dead.id,))
+        self._gone.append((dead.id,))
+        self._totals[dead.queue_id] = self._totals.get(dead.queue_id, 0) - 1
+
+    def _change_dead(self, sql: str, values: Sequence[float]) -> None:
+        if self._execute(sql, values).rowcount != 1:
+            raise LeaseLostError("the dead letter is gone; somebody else redrove or dropped it")
 
     def _exists_as(self, wanted: Declaration) -> bool:
         sql = "SELECT namespace, actor, dead IS NULL, delivery_limit FROM queues WHERE name = ?"
@@ -295,12 +340,17 @@ class Store:
         )
         self.touched.add(lease.queue)
 
-    def _dead_letter(self, lease: Lease) -> None:
+    def _dead_letter(self, lease: Lease, reason: str) -> None:
         queue = self.queue(lease.queue)
         if queue is None or queue.dead is None or queue.id != lease.queue_id:
             raise LeaseLostError(f"the queue {lease.queue!r} was dropped")
         self._change(f"{_MOVE} AND token = ?", lease, queue.dead, self._now)
         self._count_moved(queue)
+        if reason:
+            self._explain(lease.id, reason)
+
+    def _explain(self, message: int, reason: str) -> None:
+        self._execute("INSERT OR REPLACE INTO reasons VALUES (?, ?)", (message, reason))
 
     def _count_moved(self, queue: Queue) -> None:
         self._totals[queue.id] = self._totals.get(queue.id, 0) - 1

@@ -66,10 +66,10 @@ class Subscriptions:
         self._held: set[Lease] = set()
         self._freed: list[tuple[Subscription, Lease]] = []
 
-    def settle(self, store: Store, held: Held, postings: Sequence[Posting], settle: Settle) -> None:
+    def settle(self, store: Store, held: Held, postings: Sequence[Posting], settle: Settle, reason: str) -> None:
         """Publish and settle; a lease that was lost is no longer out either."""
         try:
-            store.complete(held.lease, postings, settle)
+            store.complete(held.lease, postings, settle, reason)
         except LeaseLostError:
             self._free(held)
             raise

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 from asya.errors import LeaseLostError, RefusedError, SettingsError, TooLargeError, TransportError
-from asya.transports.base import Consumer, Delivery, Depth, Limits, Link, Outgoing, QueueSpec, Settle
+from asya.transports.base import Consumer, Delivery, Depth, Limits, Link, Outgoing, QueueSpec, Settle, bodies
 from asya.transports.naming import QueueNames
 from asya.transports.settings import SqliteSettings
+from asya.transports.sqlite.dead_letters import SqliteDeadLetters
 from asya.transports.sqlite.reader import Reader
 from asya.transports.sqlite.receiving import Receiving
 from asya.transports.sqlite.store import Declaration, Posting, Store
@@ -114,7 +116,7 @@ class SqliteTransport:
         return self._submit(Store.publish, postings)
 
     def complete(
-        self, delivery: Delivery, messages: Sequence[Outgoing] = (), settle: Settle = Settle.ACK
+        self, delivery: Delivery, messages: Sequence[Outgoing] = (), settle: Settle = Settle.ACK, reason: str = ""
     ) -> asyncio.Future[None]:
         """Publish and settle in one transaction; see `base.Transport.complete`."""
         if messages and settle is not Settle.ACK:
@@ -125,7 +127,7 @@ class SqliteTransport:
             return _failed(error)
         if self._subscriptions is None or self._receiving is None:
             return _failed(LeaseLostError("the transport is closed; the delivery was released"))
-        return self._receiving.writer.submit(self._subscriptions.settle, _held(delivery), postings, settle)
+        return self._receiving.writer.submit(self._subscriptions.settle, _held(delivery), postings, settle, reason)
 
     async def extend(self, delivery: Delivery, seconds: float) -> None:
         """Hold a delivery for `seconds` from now; see `base.Transport.extend`."""
@@ -137,7 +139,13 @@ class SqliteTransport:
 
     async def dead_letters(self, actor: str, limit: int) -> list[bytes]:
         """Look at dead letters; see `base.Transport.dead_letters`."""
-        return await self._read(lambda reader: reader.dead_letters(actor, limit))
+        return await bodies(self.open_dead_letters(actor), limit)
+
+    @contextlib.asynccontextmanager
+    async def open_dead_letters(self, actor: str) -> AsyncIterator[SqliteDeadLetters]:
+        """Open dead letters; see `base.Transport.open_dead_letters`."""
+        queue = await self._read(lambda reader: reader.dead_letter_queue(actor))
+        yield SqliteDeadLetters(actor, self._names.queue(actor), queue, self._read, self._submit, self.limits)
 
     async def drop(self, actors: Sequence[str]) -> None:
         """Delete queues; see `base.Transport.drop`."""

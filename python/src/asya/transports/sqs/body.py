@@ -17,6 +17,8 @@ from asya.errors import TransportError
 
 ENCODING, DUE, CLAIM, REASON, ATTEMPTS = "asya.encoding", "asya.due", "asya.claim", "asya.reason", "asya.attempts"
 ASKED_FOR: Final = [ENCODING, DUE, CLAIM]
+OF_THE_DEAD: Final = [*ASKED_FOR, REASON, ATTEMPTS]
+"""What is asked for of dead letters."""
 _BASE64: Final = "base64"
 # SQS takes what XML 1.0 takes, section 2.2.
 _REFUSED: Final = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")

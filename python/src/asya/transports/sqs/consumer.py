@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 LINGER_SECONDS: Final = 0.02
 """How long credit is saved up for a fuller answer while messages keep coming."""
 _COUNT: Final = "ApproximateReceiveCount"
+CLAIM_GONE: Final = "claim-gone"
+"""Reason of a dead letter whose body is not in the bucket any more."""
 
 
 class ActorConsumer:
@@ -207,7 +209,7 @@ class ActorConsumer:
 
     async def _put_aside(self, token: Token, text: Text, attempts: int) -> None:
         try:
-            await self._sender.dead_letter(self._place.actor, text, "ClaimGone", attempts)
+            await self._sender.dead_letter(self._place.actor, text, CLAIM_GONE, attempts)
             await self._settler.delete(token)
         except TransportError as error:
             log.error("it is not dead-lettered either and comes again: %s", error)  # noqa: TRY400  says it all

@@ -1,4 +1,4 @@
-"""Making, counting and deleting queues, and looking at dead letters: what operators and `asya up` do, not sidecars."""
+"""Making, counting and deleting queues: what operators and `asya up` do, not sidecars."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import asyncio
 import json
 import math
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from asya.errors import DeniedError, NoDestinationError, TransportError
 from asya.transports.base import Depth, QueueSpec
-from asya.transports.sqs import body
-from asya.transports.sqs.claims import Claims
 from asya.transports.sqs.places import Place, dead_letters_name, queue_name
 from asya.transports.sqs.session import Session
 from asya.transports.sqs.settling import LONGEST_HOLD
@@ -21,7 +19,6 @@ VISIBILITY_MARGIN: Final = 60
 HOLD_SECONDS: Final = LONGEST_HOLD - VISIBILITY_MARGIN
 _RETENTION: Final = 1_209_600
 _LONG_POLL: Final = 20
-_LOOK_SECONDS: Final = 30
 _READY, _HELD, _DELAYED = (f"ApproximateNumberOfMessages{which}" for which in ("", "NotVisible", "Delayed"))
 _MADE_WITH: Final = ["RedrivePolicy", "QueueArn"]
 
@@ -29,8 +26,8 @@ _MADE_WITH: Final = ["RedrivePolicy", "QueueArn"]
 class Control:
     """Queues as things."""
 
-    def __init__(self, session: Session, claims: Claims | None) -> None:
-        self._session, self._claims = session, claims
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     async def declare(self, queues: Sequence[QueueSpec]) -> None:
         """See `Transport.declare`."""
@@ -48,19 +45,11 @@ class Control:
         found = await asyncio.gather(*map(self._depth, actors))
         return {actor: depth for actor, depth in zip(actors, found, strict=True) if depth is not None}
 
-    async def dead_letters(self, actor: str, limit: int) -> list[bytes]:
-        """See `Transport.dead_letters`. They are hidden from others while they are looked at."""
-        place = await self._session.dead_letters(actor)
-        seen: dict[str, dict[str, Any]] = {}
-        try:
-            while len(seen) < limit:
-                new = await self._look(place, seen)
-                if not new:
-                    break
-        finally:
-            await self._show_again(place, list(seen.values()))
-        oldest = sorted(seen.values(), key=lambda each: int(each["Attributes"]["SentTimestamp"]))[:limit]
-        return list(await asyncio.gather(*map(self._bytes, oldest)))
+    async def delivery_limit(self, place: Place) -> int | None:
+        """Return how often SQS hands out a message of a queue before it dead-letters it; None where it never does."""
+        found = await self.attributes(place, ["RedrivePolicy"])
+        limit = json.loads(found.get("RedrivePolicy") or "{}").get("maxReceiveCount")
+        return None if limit is None else int(limit)
 
     async def drop(self, actors: Sequence[str]) -> None:
         """See `Transport.drop`."""
@@ -134,36 +123,6 @@ class Control:
             delayed=int(own[_DELAYED]),
             dead=int(dead[_READY]) if _READY in dead else None,
         )
-
-    async def _look(self, place: Place, seen: dict[str, dict[str, Any]]) -> bool:
-        answer = await self._session.call(
-            "receive_message",
-            place,
-            MaxNumberOfMessages=10,
-            WaitTimeSeconds=1,
-            VisibilityTimeout=_LOOK_SECONDS,
-            MessageAttributeNames=body.ASKED_FOR,
-            MessageSystemAttributeNames=["SentTimestamp"],
-        )
-        messages: list[dict[str, Any]] = answer.get("Messages", [])
-        new = [each for each in messages if each["MessageId"] not in seen]
-        seen.update({each["MessageId"]: each for each in messages})
-        return bool(new)
-
-    async def _show_again(self, place: Place, messages: Sequence[dict[str, Any]]) -> None:
-        for start in range(0, len(messages), 10):
-            entries = [
-                {"Id": str(index), "ReceiptHandle": each["ReceiptHandle"], "VisibilityTimeout": 0}
-                for index, each in enumerate(messages[start : start + 10])
-            ]
-            await self._session.call("change_message_visibility_batch", place, Entries=entries)
-
-    async def _bytes(self, message: dict[str, Any]) -> bytes:
-        attributes = body.attributes_of(message)
-        key = attributes.get(body.CLAIM)
-        if key is not None and self._claims is not None:
-            return await self._claims.get(key)
-        return body.decode(message["Body"], attributes)
 
     async def _drop(self, actor: str) -> None:
         for find in (self._session.queue, self._session.dead_letters):

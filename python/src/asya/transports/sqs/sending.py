@@ -72,7 +72,28 @@ class Sender:
     async def dead_letter(self, actor: str, text: Text, reason: str, attempts: int) -> None:
         """Send to an actor's dead letters."""
         place = await self._session.dead_letters(actor)
-        await self._submit(place, text.having({REASON: reason, ATTEMPTS: str(attempts)}), 0.0, order.alone())
+        said = {REASON: reason, ATTEMPTS: str(attempts)} if reason else {ATTEMPTS: str(attempts)}  # none may be empty
+        await self._submit(place, text.having(said), 0.0, order.alone())
+
+    async def redrive(self, place: Place, text: Text, body: bytes) -> None:
+        """Send a dead letter to the actor's queue once more, in its group.
+
+        Its deduplication id is a new one: within 5 minutes SQS would take it for a copy of what it has had before, and
+        drop it.
+        """
+        ids = order.of(body)._replace(dedup=order.alone().dedup) if self._fifo else None
+        await self._submit(place, text, 0.0, ids)
+
+    async def deposit(self, actor: str, body: bytes) -> Text:
+        """Return the text for a body: itself, or, where it is too large for SQS, what stands for it in S3.
+
+        Raises:
+            TooLargeError: It cannot be sent.
+        """
+        (text,) = self.texts([Outgoing(actor, body)])
+        if text.size <= self._inline or self._claims is None:
+            return text
+        return pointer(await self._claims.put(actor, body))
 
     async def again(self, place: Place, text: Text, left: float, body: bytes) -> None:
         """Send what was received before its time once more, to wait for the `left` seconds."""

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
-from asya.errors import LeaseLostError, SettingsError, TooLargeError, TransportError
-from asya.transports.base import Consumer, Delivery, Depth, Limits, Link, Outgoing, QueueSpec, Settle
+from asya.errors import DeniedError, LeaseLostError, NoDestinationError, SettingsError, TooLargeError, TransportError
+from asya.transports.base import Consumer, Delivery, Depth, Limits, Link, Outgoing, QueueSpec, Settle, bodies
 from asya.transports.naming import QueueNames
 from asya.transports.settings import SqsSettings
 from asya.transports.sqs.body import Text, encode
 from asya.transports.sqs.claims import Claims, pointer
 from asya.transports.sqs.consumer import ActorConsumer
 from asya.transports.sqs.control import HOLD_SECONDS, Control
+from asya.transports.sqs.dead_letters import SqsDeadLetters
 from asya.transports.sqs.places import Place
 from asya.transports.sqs.sending import Sender
 from asya.transports.sqs.session import Session
@@ -22,7 +24,6 @@ from asya.transports.sqs.settling import Settler, State, Token
 
 log = logging.getLogger(__name__)
 FLUSH_SECONDS: Final = 5.0
-_REASON: Final = "DeadLettered"
 
 T = TypeVar("T")
 
@@ -47,7 +48,7 @@ class SqsTransport:
         self._claims = None if bucket is None else Claims(self._session, settings, bucket)
         self._sender = Sender(self._session, self._claims)
         self._settler = Settler(self._session)
-        self._control = Control(self._session, self._claims)
+        self._control = Control(self._session)
         self.limits = Limits(message_bytes=self._sender.limit, hold_seconds=HOLD_SECONDS)
         self._consumers: list[ActorConsumer] = []
         self._running: set[asyncio.Future[Any]] = set()
@@ -97,7 +98,7 @@ class SqsTransport:
         return self._start(self._sender.send(messages, texts))
 
     def complete(
-        self, delivery: Delivery, messages: Sequence[Outgoing] = (), settle: Settle = Settle.ACK
+        self, delivery: Delivery, messages: Sequence[Outgoing] = (), settle: Settle = Settle.ACK, reason: str = ""
     ) -> asyncio.Future[None]:
         """See `Transport.complete`."""
         if messages and settle is not Settle.ACK:
@@ -114,7 +115,7 @@ class SqsTransport:
             case Settle.RELEASE:
                 return self._start(self._settler.release(token))
             case Settle.DEAD_LETTER:
-                return self._start(self._dead_letter(token, delivery))
+                return self._start(self._dead_letter(token, delivery, reason))
 
     async def extend(self, delivery: Delivery, seconds: float) -> None:
         """See `Transport.extend`; all that are asked for at once go in calls of ten."""
@@ -126,11 +127,31 @@ class SqsTransport:
 
     async def dead_letters(self, actor: str, limit: int) -> list[bytes]:
         """See `Transport.dead_letters`. They are hidden from others while they are looked at."""
-        return await self._control.dead_letters(actor, limit)
+        return await bodies(self.open_dead_letters(actor), limit)
+
+    @contextlib.asynccontextmanager
+    async def open_dead_letters(self, actor: str) -> AsyncIterator[SqsDeadLetters]:
+        """See `Transport.open_dead_letters`."""
+        own, dead = await self._session.queue(actor), await self._session.dead_letters(actor)
+        letters = SqsDeadLetters(
+            self._session, self._settler, self._sender, self._claims, own, dead, await self._limit(own)
+        )
+        try:
+            await letters.open()
+            yield letters
+        finally:
+            await letters.close()
 
     async def drop(self, actors: Sequence[str]) -> None:
         """See `Transport.drop`."""
         await self._control.drop(actors)
+
+    async def _limit(self, own: Place) -> int | None:
+        try:
+            return await self._control.delivery_limit(own)
+        except (DeniedError, NoDestinationError) as error:
+            log.info("the delivery limit of queue %s is not known: %s", own.name, error)
+            return None
 
     async def _look_at(self, place: Place) -> None:
         """See that the queue is there, and say what of it does not fit."""
@@ -150,9 +171,9 @@ class SqsTransport:
         if token.claim is not None and self._claims is not None:
             self._claims.drop(token.claim)
 
-    async def _dead_letter(self, token: Token, delivery: Delivery) -> None:
+    async def _dead_letter(self, token: Token, delivery: Delivery, reason: str) -> None:
         text = encode(delivery.body) if token.claim is None else pointer(token.claim)
-        await self._sender.dead_letter(delivery.actor, text, _REASON, delivery.attempts)
+        await self._sender.dead_letter(delivery.actor, text, reason, delivery.attempts)
         await self._settler.delete(token)
 
     async def _give_back(self, token: Token) -> None:
