@@ -47,18 +47,24 @@ def push(namespaces: Namespaces) -> None:
     base = builds.layout(builds.base())
     for tag in PYTHONS:
         registry.push(namespaces, base, f"python:{tag}")
-    crossplane = str(program("crossplane").path)
     for name, file in builds.packages().items():
-        where = f"{plan.registry}/asya/{name}:{version()}"
-        done = subprocess.run(
-            command(plan, [crossplane, "xpkg", "push", f"--package-files={file}", where]),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        if done.returncode:
-            raise ClusterError(f"{name} is not pushed: {done.stderr or done.stdout}")
+        # Crossplane keeps what it has pulled under a name, so each other content has another one, too.
+        own = f"{version()}-{file.parent.name}"
+        for each in (version(), own):
+            _push_package(plan, file, f"{plan.registry}/asya/{name}:{each}")
+        if name == _FUNCTION:
+            _tag_file(plan).write_text(own)
+
+
+def _push_package(plan: Plan, file: Path, where: str) -> None:
+    words = [str(program("crossplane").path), "xpkg", "push", f"--package-files={file}", where]
+    done = subprocess.run(command(plan, words), capture_output=True, text=True, check=False, timeout=300)
+    if done.returncode:
+        raise ClusterError(f"{where} is not pushed: {done.stderr or done.stdout}")
+
+
+def _tag_file(plan: Plan) -> Path:
+    return plan.state / "function-tag"
 
 
 def tag(namespaces: Namespaces, name: str) -> None:
@@ -79,7 +85,7 @@ def values(plan: Plan) -> list[dict[str, Any]]:
     version.
     """
     shipped = yaml.safe_load((UMBRELLA / "values-rabbitmq.yaml").read_text())
-    package = {"repository": f"{plan.registry}/asya/{_FUNCTION}"}
+    package = {"repository": f"{plan.registry}/asya/{_FUNCTION}", "tag": _tag_file(plan).read_text()}
     composed = {"input": {"transports": {"rabbitmq": {"version": brokers.rabbitmq_version()}}}}
     return [shipped, {"asya-crossplane": {"function": {"package": package}, "composition": composed}}]
 
