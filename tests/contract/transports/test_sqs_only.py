@@ -563,16 +563,41 @@ class TestRefusals:
             await transport.declare([QueueSpec("a", call_seconds=43_141.0)])
         assert await transport.depth(["a"]) == {}
 
-    async def test_a_queue_without_dead_letters_or_with_a_lower_limit_is_said(
+    async def test_a_queue_without_dead_letters_is_said(
         self, sqs: SqsHarness, caplog: pytest.LogCaptureFixture
     ) -> None:
         transport = await sqs.connect()
-        sqs.server.client("sqs").create_queue(QueueName=sqs.queue("bare"), Attributes={"MaximumMessageSize": "262144"})
+        sqs.server.client("sqs").create_queue(QueueName=sqs.queue("bare"))
         sqs._declared.add("bare")
         with caplog.at_level(logging.WARNING):
             await transport.consume("bare", 1, Inbox())
         assert "has no redrive policy" in caplog.text
-        assert "takes messages of 262144 bytes, ASYA_SQS_MAX_MESSAGE_BYTES says 1048576" in caplog.text
+
+    async def test_what_the_queue_takes_is_what_is_sent(self, sqs: SqsHarness) -> None:
+        declaring = SqsTransport(sqs.names, replace(sqs.settings(), message_bytes=2048, claim_bucket=None))
+        await declaring.open()
+        await declaring.declare([QueueSpec("a")])
+        sqs._declared.add("a")
+        await declaring.close()
+        transport, inbox = SqsTransport(sqs.names, replace(sqs.settings(), claim_bucket=None)), Inbox()
+        await transport.open()
+        try:
+            assert transport.limits.message_bytes > 2048
+            await transport.consume("a", 1, inbox)
+            assert transport.limits.message_bytes == 2048
+            with pytest.raises(TooLargeError) as caught:
+                await transport.publish([Outgoing("a", b"x" * 2049)])
+            assert (caught.value.size, caught.value.limit) == (2049, 2048)
+            # A dead letter of that size has room for nothing that could be said of it.
+            await transport.publish([Outgoing("a", b"x" * 2048)])
+            await transport.complete(await inbox.take(), (), Settle.DEAD_LETTER)
+            client, name = sqs.server.client("sqs"), sqs.names.dead_letters("a")
+            url = client.get_queue_url(QueueName=name)["QueueUrl"]
+            (message,) = client.receive_message(QueueUrl=url, MessageAttributeNames=["All"])["Messages"]
+            assert message["Body"] == "x" * 2048
+            assert "MessageAttributes" not in message
+        finally:
+            await transport.close()
 
 
 async def _holds(value: bool) -> bool:

@@ -44,6 +44,10 @@ class Sender:
         """Largest message in bytes."""
         return self._inline if self._claims is None else self._claims.limit
 
+    def keep_to(self, size: int) -> None:
+        """From now on take messages of more than `size` bytes for too large for SQS."""
+        self._inline = min(self._inline, size)
+
     def texts(self, messages: Sequence[Outgoing]) -> list[Text]:
         """Return what is to be sent.
 
@@ -73,7 +77,9 @@ class Sender:
         """Send to an actor's dead letters."""
         place = await self._session.dead_letters(actor)
         said = {REASON: reason, ATTEMPTS: str(attempts)} if reason else {ATTEMPTS: str(attempts)}  # none may be empty
-        await self._submit(place, text.having(said), 0.0, order.alone())
+        marked = text.having(said)
+        # Of a message that is as large as the queue takes, nothing can be said besides; it counts more than that.
+        await self._submit(place, marked if marked.size <= self._inline else text, 0.0, order.alone())
 
     async def redrive(self, place: Place, text: Text, body: bytes) -> None:
         """Send a dead letter to the actor's queue once more, in its group.

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from asya.errors import DeniedError, LeaseLostError, NoDestinationError, SettingsError, TooLargeError, TransportError
@@ -154,15 +155,15 @@ class SqsTransport:
             return None
 
     async def _look_at(self, place: Place) -> None:
-        """See that the queue is there, and say what of it does not fit."""
+        """See that the queue is there, say what of it does not fit, and take what it takes for what all queues take."""
         found = await self._control.attributes(place, ["RedrivePolicy", "MaximumMessageSize"])
         if not found.get("RedrivePolicy"):
             log.warning("queue %s has no redrive policy: a message that kills its consumers comes for ever", place.name)
-        largest, ours = int(found.get("MaximumMessageSize", 0)), self._session.settings.message_bytes
-        if largest and largest < ours:
-            log.warning(
-                "queue %s takes messages of %d bytes, ASYA_SQS_MAX_MESSAGE_BYTES says %d", place.name, largest, ours
-            )
+        largest = int(found.get("MaximumMessageSize", 0))
+        if 0 < largest < self._session.settings.message_bytes:
+            log.info("queue %s takes messages of at most %d bytes, so none larger are sent", place.name, largest)
+            self._sender.keep_to(largest)
+            self.limits = replace(self.limits, message_bytes=self._sender.limit)
 
     async def _acknowledge(self, token: Token, messages: Sequence[Outgoing], texts: Sequence[Text]) -> None:
         if messages:
