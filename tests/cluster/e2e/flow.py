@@ -61,9 +61,9 @@ class Flow:
             assert arrived < len(sent), "nothing is under way any more that could be lost"
             began = time.monotonic()
             if feed:
-                with _meanwhile(lambda: mail.depths()[route[0]] < messages // 2, lambda: more(messages // 2)):
+                with _meanwhile(lambda: mail.depths()[route[0]] < messages // 2, lambda: more(messages // 10)):
                     breaks()
-                more(messages // 5)
+                more(messages // 10)
             else:
                 breaks()
             mail.wait(sent, SECONDS)

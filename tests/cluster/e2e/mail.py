@@ -24,7 +24,7 @@ BUCKET = "results"
 S3_LOGIN = {"AWS_ACCESS_KEY_ID": "e2e-checkpoints", "AWS_SECRET_ACCESS_KEY": "e2e-checkpoints-secret-key"}
 REGION = "eu-west-1"
 BATCH = 100
-LIST_SECONDS = 5.0
+LIST_SECONDS, LIST_PAUSES = 5.0, 3
 _DELETED = 1000
 """Objects that S3 takes in one request for deletion, at most."""
 Payload = Mapping[str, Any]
@@ -105,14 +105,16 @@ class Mail:
         """
         wanted, count = set(identifiers), len(identifiers) if least is None else least
         found: set[str] = set()
-        listed = 0.0
+        due = 0.0
 
         def there() -> bool:
-            nonlocal listed
-            if self._on_their_way() > len(wanted) - count and time.monotonic() - listed < LIST_SECONDS:
+            nonlocal due
+            began = time.monotonic()
+            if self._on_their_way() > len(wanted) - count and began < due:
                 return False
             found.update(wanted & self.kept().keys())
-            listed = time.monotonic()
+            # The server that lists is the one that keeps.
+            due = time.monotonic() + max(LIST_SECONDS, LIST_PAUSES * (time.monotonic() - began))
             return len(found) >= count
 
         def told() -> str:

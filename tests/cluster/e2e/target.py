@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +15,7 @@ from typing import Protocol
 from tests.cluster import brokers, control_plane
 from tests.cluster.cluster import Cluster
 from tests.cluster.e2e.layers import layer
-from tests.cluster.kubectl import Kubectl
+from tests.cluster.kubectl import Kubectl, command
 from tests.cluster.plan import ClusterError
 from tests.cluster.platform import PYTHONS
 from tests.cluster.processes import Component
@@ -33,6 +33,10 @@ class Target(Protocol):
     management_url: str
     s3_url: str
     kubectl: Kubectl
+    kubeconfig: Path
+
+    def command(self, words: Sequence[str]) -> list[str]:
+        """Return the command that runs a program of this machine so that it reaches the API server."""
 
     def network(self) -> AbstractContextManager[None]:
         """Let this thread open connections to the URLs."""
@@ -67,6 +71,11 @@ class Own:
         self.management_url = f"http://{net.at(net.rabbitmq_management)}"
         self.s3_url = f"http://{net.at(net.moto)}"
         self.kubectl = self.cluster.kubectl()
+        self.kubeconfig = plan.kubeconfig
+
+    def command(self, words: Sequence[str]) -> list[str]:
+        """See `Target.command`."""
+        return command(self.cluster.plan, words)
 
     def network(self) -> AbstractContextManager[None]:
         """See `Target.network`."""
