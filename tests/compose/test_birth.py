@@ -226,6 +226,10 @@ class TestBindings:
         assert at_work.meta.ttl.seconds == 60
         assert at_work.desired.composite.ready == 0
 
+    def test_what_has_waited_for_long_is_looked_at_as_seldom_as_all(self) -> None:
+        made = {"creationTimestamp": "2020-01-01T00:00:00Z"}
+        assert call(actor(metadata=made), exchange=False).response.meta.ttl.seconds == 60
+
     def test_what_exists_stays_without_them(self) -> None:
         observed = settled(actor())
         observed["rabbitmq-queue"]["status"]["conditions"] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -36,8 +37,9 @@ from asya_composer.requirements import (
 from asya_composer.settings import SENTENCE, TRANSPORTS, Settings, TransportName
 from asya_composer.structs import View, fill, plain, text
 
-_WAITING_SECONDS = 10
-"""When Crossplane is to look again at an actor of which something is left for later."""
+_WAITING_SECONDS, _LONG_WAITING_SECONDS = 10, 60
+"""When Crossplane is to look again at an actor of which something is left for later: at a young one, and at others."""
+_BIRTH_SECONDS = 300
 _TRANSPORTS: Mapping[str, TransportName] = {name: name for name in TRANSPORTS}
 
 
@@ -84,7 +86,7 @@ def answered(request: fnv1.RunFunctionRequest) -> tuple[fnv1.RunFunctionResponse
             response.fatal(answer, str(error))
             return answer, composition
         answer.desired.composite.ready = fnv1.READY_FALSE
-    _write(answer, composition)
+    _write(answer, composition, composite)
     _announce(answer, composite, composition.conditions)
     return answer, composition
 
@@ -204,14 +206,21 @@ def _is_ready(struct: struct_pb2.Struct) -> bool:
     return condition is not None and condition.is_true
 
 
-def _write(answer: fnv1.RunFunctionResponse, composition: Composition) -> None:
+def _write(answer: fnv1.RunFunctionResponse, composition: Composition, composite: Manifest) -> None:
     _keep(answer, composition.resources)
     answer.desired.composite.resource.update({"status": composition.status})
     if composition.later:
         # What is left for later would not be missed otherwise; and Crossplane watches no object of another actor.
         answer.desired.composite.ready = fnv1.READY_FALSE
-        answer.meta.ttl.FromSeconds(_WAITING_SECONDS)
+        answer.meta.ttl.FromSeconds(_WAITING_SECONDS if _is_young(composite) else _LONG_WAITING_SECONDS)
     _tell(answer, composition.conditions)
+
+
+def _is_young(composite: Manifest) -> bool:
+    made = composite.get("metadata", {}).get("creationTimestamp")
+    if made is None:
+        return True
+    return (datetime.now(UTC) - datetime.fromisoformat(made)).total_seconds() < _BIRTH_SECONDS
 
 
 def _keep(answer: fnv1.RunFunctionResponse, resources: Mapping[str, Resource]) -> None:
