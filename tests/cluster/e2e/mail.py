@@ -139,10 +139,9 @@ class Mail:
         """Declare an actor's queue as somebody else would: a classic one."""
         self._ask("PUT", self._queue(actor), {"durable": True, "arguments": {"x-queue-type": "classic"}})
 
-    def drop(self, actor: str) -> None:
-        """Delete an actor's queue with what is in it, if it is there."""
-        if actor in self.depths():
-            self._ask("DELETE", self._queue(actor))
+    def purge(self, actor: str) -> None:
+        """Drop what is in an actor's queue. The queue stays: the topology operator does not get over its absence."""
+        self._ask("DELETE", f"{self._queue(actor)}/contents")
 
     def empty(self, idle: Collection[str] = ()) -> bool:
         """Whether all queues are but those of `idle` actors, by the broker's last count; dead letters do not move."""

@@ -72,13 +72,10 @@ def test_a_handler_that_cannot_be_imported_is_named(stage: Stage, report: Report
 
 
 def test_a_queue_that_cannot_be_made_is_named(stage: Stage, report: Report) -> None:
-    """The broker has one of the name already, of another kind."""
+    """The broker has one of the name already, of another kind; it goes with the actor."""
     stage.mail.occupy("taken")
-    manifest = stage.actor("taken")
-    try:
-        report.said["queue that cannot be made"] = _described(stage, manifest, "QueueReady", "inequivalent arg")
-    finally:
-        stage.mail.drop("taken")
+    said = _described(stage, stage.actor("taken"), "QueueReady", "inequivalent arg")
+    report.said["queue that cannot be made"] = said
 
 
 def _described(stage: Stage, manifest: Any, *texts: str) -> str:

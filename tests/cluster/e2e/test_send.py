@@ -114,7 +114,7 @@ def test_what_is_wrong_is_listed_and_does_not_hinder(shell: Shell, typist: Stage
     sent = shell.asya("send", BROKEN, "1", "-n", typist.namespace)
     assert (sent.returncode, f"{BROKEN} is not ready, its messages wait" in sent.stderr) == (0, True), sent.stderr
     wait_until("it waits in the queue", lambda: typist.mail.depths().get(BROKEN) == 1, 60)
-    typist.mail.drop(BROKEN)
+    typist.mail.purge(BROKEN)
 
 
 def test_a_wrong_name_is_told(shell: Shell, typist: Stage) -> None:

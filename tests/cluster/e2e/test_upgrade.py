@@ -17,6 +17,7 @@ import yaml
 from tests.cluster import platform
 from tests.cluster.e2e.flow import Flow
 from tests.cluster.e2e.install import VALUES
+from tests.cluster.e2e.mail import Mail
 from tests.cluster.e2e.report import Report
 from tests.cluster.e2e.stage import Stage
 from tests.cluster.e2e.target import Own, Target
@@ -100,6 +101,8 @@ def test_an_uninstall_leaves_nothing(own: Own) -> None:
     namespaces = sorted(each["metadata"]["name"] for each in kubectl.get("namespaces")["items"])
     mine = [name for name in namespaces if _is_mine(own, name)]
     kubectl("delete", "namespaces", *mine, "--timeout=180s", seconds=240)
+    queues = [name for namespace in mine for name in Mail(own, namespace).depths()]
+    assert queues == []
     platform.uninstall(own.cluster.plan)
     left: list[str] = []
 
