@@ -117,16 +117,31 @@ cluster-test: setup ## Test the cluster itself: a node, pods, names, nothing lef
 
 # `own` is the one-node cluster of tests/cluster.
 CLUSTER ?= own
+# On Debian as root, what is missing is installed, and Go is brought where there is none.
+E2E = command -v go >/dev/null || $$(tools/find-python) tools/environment.py go; \
+  ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-$$([ "$$(id -u)" = 0 ] && echo 1 || echo 0)} KEEP=$(KEEP) NAME=$(if $(filter asya,$(NAME)),$(1),$(NAME))
 
 .PHONY: e2e
 e2e: setup ## Bring up a cluster, install Asya, break everything, report in build/e2e; CORE=1 less of it, KEEP=1 leaves it up
-	@ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-0} CLUSTER=$(CLUSTER) NAME=$(if $(filter asya,$(NAME)),e2e,$(NAME)) KEEP=$(KEEP) CORE=$(CORE) \
-	  $(PY) -m tests.cluster.e2e $(ARGS)
+	@$(call E2E,e2e) CLUSTER=$(CLUSTER) CORE=$(CORE) $(PY) -m tests.cluster.e2e $(ARGS)
 
 .PHONY: e2e-scale
 e2e-scale: setup ## Measure what many actors without pods cost the control plane; ARGS="25 200" are how many
-	@ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-0} NAME=$(if $(filter asya,$(NAME)),scale,$(NAME)) KEEP=$(KEEP) \
-	  $(PY) -m tests.cluster.e2e.scale $(ARGS)
+	@$(call E2E,scale) $(PY) -m tests.cluster.e2e.scale $(ARGS)
+
+.PHONY: e2e-charts
+e2e-charts: setup chart-deps ## Check the release on a running cluster: of NAME, or of KUBECONFIG with CLUSTER=kubeconfig
+	@$$(tools/find-python) tools/environment.py helm-charts
+	$(if $(filter own,$(CLUSTER)),@$(HARNESS) exec) .venvs/helm-charts/bin/python -m pytest -c tests/cluster/charts/pytest.ini tests/cluster/charts $(ARGS)
+
+.PHONY: kind-up
+kind-up: setup ## Make a cluster with kind and load what `make images` has built, for `make e2e CLUSTER=kind`; needs Docker
+	@$$(tools/find-python) tools/environment.py kind
+	@.venvs/kind/bin/python -m tests.cluster.e2e.kind_cluster up
+
+.PHONY: kind-down
+kind-down: ## Delete it
+	@.venvs/kind/bin/python -m tests.cluster.e2e.kind_cluster down
 
 .PHONY: chart-deps
 chart-deps: setup ## Bring the charts that the chart asya bundles; KEDA's own manifests where its repository is unreachable
