@@ -1,4 +1,4 @@
-"""Make `.venv` ready for a target: `python3 tools/environment.py demo|test|bench|go`. Quick when nothing has changed.
+"""Make `.venv` ready for a target: `python3 tools/environment.py demo|test|…`. Quick when nothing has changed.
 
 Standard library only, because it runs before anything is installed. Third-party packages come from the hash-locked
 files under ``requirements/``; our own distributions are then installed from this checkout, without dependencies.
@@ -27,8 +27,10 @@ TARGETS = {
     "test": (".venv", "test"),
     "bench": (".venvs/peers", "bench"),
     "go": (".venvs/go", "go"),
+    "helm-charts": (".venvs/helm-charts", "helm-charts"),
+    "kind": (".venvs/kind", "kind"),
 }
-COVERED_BY = {"demo": ("demo", "test"), "test": ("test",), "bench": ("bench",), "go": ("go",)}
+COVERED_BY = {target: (lock,) for target, (_, lock) in TARGETS.items()} | {"demo": ("demo", "test")}
 
 
 def main() -> int:

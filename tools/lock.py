@@ -31,6 +31,9 @@ LOCKS = {
     "run": ("run",),
     "bench": ("bench",),
     "go": ("go",),
+    # On running clusters.
+    "helm-charts": ("helm-charts",),
+    "kind": ("kind",),
     # One for each image, and what they are built with.
     "build": ("build",),
     "function": ("function",),

@@ -37,7 +37,11 @@ class Stage:
 
     def actor(self, name: str, **spec: Any) -> Manifest:
         """Return the manifest of an actor with the worker's image."""
-        own = {"image": "e2e/worker:1", "handler": "work.work", "resources": {"requests": {"cpu": "10m"}}}
+        own = {
+            "image": self.target.image("e2e/worker:1"),
+            "handler": "work.work",
+            "resources": {"requests": {"cpu": "10m"}},
+        }
         spec = {**own, **spec}
         metadata = {"name": name, "namespace": self.namespace}
         return {"apiVersion": "asya.sh/v1alpha1", "kind": "AsyncActor", "metadata": metadata, "spec": spec}

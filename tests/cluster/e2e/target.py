@@ -1,6 +1,7 @@
 """The cluster under test, and what a test may do with it beside kubectl.
 
-`CLUSTER` chooses it. A cluster of another kind is one more class with these members.
+`CLUSTER` chooses it. A cluster of another kind is one more class with these members; what cannot be done to it skips
+the test that asks for it.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ class Target(Protocol):
 
     def push(self, name: str, files: Mapping[str, Path], environment: Mapping[str, str]) -> None:
         """Make an image of Python with files below /app, under a full name."""
+
+    def image(self, name: str) -> str:
+        """Return how manifests name an image that was pushed under a name."""
 
     def kill(self, container: str) -> None:
         """End the first process of a container, by its id, with SIGKILL."""
@@ -104,6 +108,10 @@ class Own:
         ]
         self.cluster.namespaces.run(words)
 
+    def image(self, name: str) -> str:
+        """See `Target.image`."""
+        return name
+
     def kill(self, container: str) -> None:
         """See `Target.kill`."""
         for folder in Path("/proc").glob("[0-9]*"):
@@ -145,5 +153,13 @@ def choose(environ: Mapping[str, str]) -> Target:
     match environ.get(CHOICE_VARIABLE, "own"):
         case "own":
             return Own(environ.get(NAME_VARIABLE) or "e2e")
+        case "kubeconfig":
+            from tests.cluster.e2e.foreign import Foreign
+
+            return Foreign(environ)
+        case "kind":
+            from tests.cluster.e2e.kind import Kind
+
+            return Kind(environ)
         case kind:
-            raise ClusterError(f"{CHOICE_VARIABLE}={kind}: only own is served")
+            raise ClusterError(f"{CHOICE_VARIABLE}={kind}; expected own, kind or kubeconfig")

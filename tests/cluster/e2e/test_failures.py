@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -212,12 +213,13 @@ def test_keda_is_killed_and_stays_away(flow: Flow) -> None:
 def test_image_and_handler_change(flow: Flow) -> None:
     """Messages flow until the last pod is a new one, and beyond."""
     stage = flow.stage
-    patch = '{"spec": {"image": "e2e/worker:2", "handler": "work.other"}}'
+    image = stage.target.image("e2e/worker:2")
+    patch = json.dumps({"spec": {"image": image, "handler": "work.other"}})
 
     def rolled_out() -> bool:
         pods = stage.pods(FIRST)
         images = [each["image"] for pod in pods for each in pod["spec"]["containers"]]
-        return images == ["e2e/worker:2"] * SCALING["minReplicaCount"] and all(is_ready(pod) for pod in pods)
+        return images == [image] * SCALING["minReplicaCount"] and all(is_ready(pod) for pod in pods)
 
     def breaks() -> None:
         stage.kubectl(
