@@ -19,11 +19,11 @@ from asya.api.crossrule import (
     twice,
 )
 from asya.api.workload import PODS_OWN
-from asya.policy import format_duration
+from asya.policy import format_duration, naming
 from asya.policy.protection import DEFAULT_MAX_OPEN_FOR, DEFAULT_OPEN_FOR
 from asya.policy.resiliency import DEFAULT_FIRST_DELAY, DEFAULT_MAX_INTERVAL
 
-TERMINAL_ACTORS = ("x-sink", "x-sump")
+TERMINAL_ACTORS = naming.TERMINAL_ACTORS
 CREW = (*TERMINAL_ACTORS, "x-pause", "x-resume", "x-join")
 DEAD_LETTERS = "-dlq"
 CLOUDS = ("sqs", "pubsub")

@@ -1,9 +1,11 @@
-"""How names that are too long for their place are shortened; who makes a queue and who uses it must agree."""
+"""Names on which who makes a queue and who uses it must agree, and how they are shortened where they are too long."""
 
 from __future__ import annotations
 
 import hashlib
 
+TERMINAL_ACTORS = ("x-sink", "x-sump")
+"""Where every message ends; all namespaces may share them."""
 SQS_LENGTH = 80
 FIFO = ".fifo"
 """What SQS asks the name of a FIFO queue to end with; it counts towards the length."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from asya.errors import TransportError
-from asya.policy.naming import pubsub_delayed
+from asya.policy.naming import TERMINAL_ACTORS, pubsub_delayed
 
 Style = Literal["underscore", "dash"]
 DELAYS = "asya.delay"
@@ -21,14 +21,19 @@ DELAYS = "asya.delay"
 
 @dataclass(frozen=True, slots=True)
 class QueueNames:
-    """Names of one namespace's queues and exchanges."""
+    """Names of one namespace's queues and exchanges; `crew` is the namespace of x-sink and x-sump, if another one."""
 
     namespace: str
     style: Style = "underscore"
+    crew: str | None = None
 
     def queue(self, actor: str) -> str:
         """Name of an actor's queue."""
-        return self._join(self.namespace, actor)
+        return self._join(self.home(actor), actor)
+
+    def home(self, actor: str) -> str:
+        """Namespace that an actor's queue is in."""
+        return self.crew if self.crew is not None and actor in TERMINAL_ACTORS else self.namespace
 
     def dead_letters(self, actor: str) -> str:
         """Name of an actor's dead-letter queue."""

@@ -1,7 +1,7 @@
 """Claim check: a body that is too large for SQS is kept in S3, and the message says where.
 
-Only objects below the namespace's own prefix in the configured bucket are ever read: what a message says is not
-trusted further than that. An object goes when the message that names it was acknowledged.
+A body is below the prefix of its receiver's namespace. Only objects below the own namespace's are ever read: what a
+message says is not trusted further than that. An object goes when the message that names it was acknowledged.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ class Claims:
 
     def __init__(self, session: Session, settings: SqsSettings, bucket: str) -> None:
         self._session, self._bucket = session, bucket
+        self._everywhere = settings.claim_prefix
         self._prefix = f"{settings.claim_prefix}{session.names.namespace}/"
         self._dropping: set[asyncio.Task[None]] = set()
         self.limit = settings.claim_bytes
 
     async def put(self, actor: str, body: bytes) -> str:
         """Keep a body for a message to `actor`; returns its key."""
-        key = f"{self._prefix}{actor}/{uuid.uuid4().hex}"
+        key = f"{self._everywhere}{self._session.names.home(actor)}/{actor}/{uuid.uuid4().hex}"
         await self._session.s3("put_object", Bucket=self._bucket, Key=key, Body=body)
         return key
 
