@@ -27,7 +27,15 @@ def test_every_command_has_help_that_names_its_exit_codes() -> None:
         assert "Exit status" in shown.output, name
         command = main.get_command(context, name)
         assert command is not None
-        assert "-o" in {option for parameter in command.params for option in parameter.opts}, name
+        below = command.commands.values() if isinstance(command, click.Group) else [command]
+        for each in below:
+            assert "-o" in {option for parameter in each.params for option in parameter.opts}, each.name
+
+
+def test_every_command_of_a_group_has_help_that_names_its_exit_codes() -> None:
+    for name in ("list", "show", "redrive", "drop"):
+        shown = run("dlq", name, "--help")
+        assert (shown.exit_code, "Exit status" in shown.output) == (0, True), name
 
 
 def test_help_imports_no_command() -> None:

@@ -16,6 +16,7 @@ _COMMANDS = {
     "ps": "List actors: replicas, queues, what is wrong.",
     "trace": "Show every hop of a task and of what it fanned out into.",
     "cancel": "Cancel a task and all its descendants.",
+    "dlq": "Look at dead letters, send them on their way again, or drop them.",
     "validate": "Check manifests and list every problem in them.",
     "render": "Show what actors are composed of in a cluster, and what would change there.",
 }

@@ -11,6 +11,12 @@ HOP = "x-asya-hop"
 FIRST_ATTEMPT = "x-asya-first-attempt"
 """RFC 3339 time of the first attempt at the present actor; only between attempts."""
 
+TERMINAL_ATTEMPT = "x-asya-terminal-attempt"
+"""Number of this attempt at the sink, the sump or a hook behind the sink; only between attempts.
+
+There the status is the task's outcome and stays so.
+"""
+
 GATEWAY_URL = "x-asya-gateway-url"
 """Where reports of this envelope go; http or https with a host, else ignored."""
 

@@ -11,8 +11,7 @@ from asya.wire import Envelope, ErrorInfo, Raw, Route, Status, format_time, head
 from asya.wire.envelope import LARGEST_HOP, Phase
 from asya_sidecar.decide.model import Actor, Send
 
-TERMINAL_ATTEMPT = "x-asya-terminal-attempt"
-"""Attempts at the sink, the sump or a hook behind the sink, where the status is the task's outcome and stays so."""
+TERMINAL_ATTEMPT = headers.TERMINAL_ATTEMPT
 _ATTEMPT_DIGITS = 9
 
 
