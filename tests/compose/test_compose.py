@@ -176,6 +176,16 @@ def test_missing_crew_is_told_and_holds_up_nothing() -> None:
     assert call(actor(), shared, cluster=crew()).conditions["CrewReady"][0] == "False"
 
 
+@pytest.mark.parametrize("namespace", ["shop", "mesh"])
+def test_a_crew_on_another_transport_is_none(namespace: str) -> None:
+    far = [{**each, "metadata": {**each["metadata"], "namespace": namespace}} for each in crew()]
+    far[0] = {**far[0], "spec": {**far[0]["spec"], "transport": "sqs"}}
+    settings = platform(**({"crewNamespace": namespace} if namespace == "mesh" else {}))
+    status, reason, message = call(actor(), settings, cluster=far).conditions["CrewReady"]
+    assert (status, reason) == ("False", "CrewUnreachable")
+    assert message == f"actors on rabbitmq cannot reach these of namespace {namespace}: x-sink (sqs)"
+
+
 def test_two_objects_cannot_be_the_same_actor() -> None:
     elder = actor("first", metadata={"creationTimestamp": "2026-01-01T00:00:00Z"}, actor="resize")
     own = actor(metadata={"creationTimestamp": "2026-02-01T00:00:00Z"})

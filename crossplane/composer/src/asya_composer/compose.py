@@ -181,5 +181,6 @@ def _about_others(context: Context, found: Found) -> list[Condition]:
     if context.settings.crew_namespace is None and found.neighbours is not None:
         crew = found.neighbours.known
     if crew is not None and context.labels.get(CREW_LABEL) != "true":
-        told.append(crew_ready(crew, context.settings.crew_namespace or context.namespace))
+        namespace, default = context.settings.crew_namespace or context.namespace, context.settings.default_transport
+        told.append(crew_ready(crew, namespace, context.transport, default))
     return told

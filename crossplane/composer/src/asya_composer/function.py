@@ -246,4 +246,4 @@ def _announce(answer: fnv1.RunFunctionResponse, composite: Manifest, told: Itera
             response.warning(answer, f"{each.type}: {each.message}")
 
 
-_ANNOUNCED = ("Failed", REFUSED, FLAVOR_MISSING, "Mixed", "CrewMissing", "Draining")
+_ANNOUNCED = ("Failed", REFUSED, FLAVOR_MISSING, "Mixed", "CrewMissing", "CrewUnreachable", "Draining")

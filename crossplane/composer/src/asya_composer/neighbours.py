@@ -128,13 +128,20 @@ def transport_mixed(neighbours: Neighbourhood, default: TransportName) -> Condit
     return Condition(TRANSPORT_MIXED, "True", "Mixed", message)
 
 
-def crew_ready(crew: Iterable[Neighbour], namespace: str) -> Condition:
-    """Tell whether messages have somewhere to end."""
+def crew_ready(
+    crew: Iterable[Neighbour], namespace: str, transport: TransportName, default: TransportName
+) -> Condition:
+    """Tell whether messages of an actor on `transport` have somewhere to end."""
     there = {each.actor: each for each in crew}
     missing = [name for name in TERMINAL_ACTORS if name not in there]
     if missing:
         message = f"namespace {namespace} has no {' and no '.join(missing)}: messages have nowhere to end"
         return Condition(CREW_READY, "False", "CrewMissing", message)
+    far = {name: on for name in TERMINAL_ACTORS if (on := there[name].transport or default) != transport}
+    if far:
+        where = ", ".join(f"{name} ({on})" for name, on in far.items())
+        message = f"actors on {transport} cannot reach these of namespace {namespace}: {where}"
+        return Condition(CREW_READY, "False", "CrewUnreachable", message)
     waiting = [name for name in TERMINAL_ACTORS if not there[name].ready]
     if waiting:
         return Condition(CREW_READY, "False", "CrewNotReady", f"{' and '.join(waiting)} not ready yet")
