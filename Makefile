@@ -141,6 +141,7 @@ kind-up: setup ## Make a cluster with kind and load what `make images` has built
 
 .PHONY: kind-down
 kind-down: ## Delete it
+	@$$(tools/find-python) tools/environment.py kind
 	@.venvs/kind/bin/python -m tests.cluster.e2e.kind_cluster down
 
 .PHONY: chart-deps

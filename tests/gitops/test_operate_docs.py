@@ -16,7 +16,7 @@ from pages import read
 from tests.charts.binaries import ROOT, needed
 from tests.gitops.building import build
 
-PAGES = sorted((ROOT / "docs" / "operate").glob("*.md"))
+PAGES = [*sorted((ROOT / "docs" / "operate").glob("*.md")), ROOT / "docs" / "start" / "kind.md"]
 _OPTION = re.compile(r"(?<![\w-])(--?[a-zA-Z][\w-]*)")
 
 
@@ -40,7 +40,14 @@ def _known(program: str, *verbs: str) -> frozenset[str]:
 
 def _verbs(words: list[str]) -> list[str]:
     """Return the verb, with the words that belong to it where its help has pages of its own."""
-    several = {("create", "secret"): 3, ("create", "namespace"): 2, ("create", "role"): 2, ("create", "rolebinding"): 2}
+    several = {
+        ("create", "secret"): 3,
+        ("create", "namespace"): 2,
+        ("create", "configmap"): 2,
+        ("create", "role"): 2,
+        ("create", "rolebinding"): 2,
+        ("rollout", "status"): 2,
+    }
     return words[: several.get(tuple(words[:2]), 1)]
 
 
@@ -63,7 +70,7 @@ def test_files_folders_and_values_exist(program: str, where: str, words: list[st
     for option, value in pairwise(words):
         if option in {"--kustomize", "kustomize"}:
             assert build(value.removeprefix("gitops/")), where
-        if option in {"--values", "--filename"} and "/" in value:
+        if option in {"--values", "--filename"} and "/" in value and not value.startswith("https://"):
             assert (ROOT / value).is_file(), where
         if option == "--set" and "asya" in words:
             path = value.partition("=")[0].split(".")
