@@ -26,7 +26,7 @@ from asya.errors import (
     TooLargeError,
     TransportError,
 )
-from asya.transports import Delivery, Outgoing, QueueSpec, Settle, Transport
+from asya.transports import Delivery, Outgoing, QueueNames, QueueSpec, Settle, Transport
 from asya.transports.sqs import SqsTransport, sending
 
 
@@ -228,6 +228,20 @@ class TestClaimChecks:
         for _ in range(2):
             await transport.complete(await onward.take())
         assert sorted(onward.bodies, key=len) == [b"small", body]
+        await until(lambda: _holds(not self.objects(sqs)), "no object is left")
+
+    async def test_a_crew_in_another_namespace_gets_its_messages_and_large_ones_too(self, sqs: SqsHarness) -> None:
+        mine = sqs.names
+        here = SqsTransport(replace(mine, crew=f"{mine.namespace}c"), replace(sqs.settings(), message_bytes=1024))
+        sqs._transports.append(here)
+        await here.open()
+        sqs.names, inbox = QueueNames(f"{mine.namespace}c"), Inbox()
+        crew = await sqs.connect("x-sink")
+        await crew.consume("x-sink", 10, inbox)
+        await here.publish([Outgoing("x-sink", b"small"), Outgoing("x-sink", b"l" * 2000)])
+        for delivery in await inbox.take_many(2):
+            await crew.complete(delivery)
+        assert sorted(inbox.bodies) == [b"l" * 2000, b"small"]
         await until(lambda: _holds(not self.objects(sqs)), "no object is left")
 
     async def test_a_dead_letter_keeps_its_body(self, sqs: SqsHarness) -> None:
