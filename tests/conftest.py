@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from tests.support import pubsub
+from tests.support import pubsub, redis
 from tests.support.moto_server import ENVIRONMENT, MotoServer
 from tests.support.rabbitmq import (
     SERVER,
@@ -43,6 +43,28 @@ def pubsub_endpoint() -> Iterator[str]:
             yield endpoint
     except pubsub.EmulatorUnavailableError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def redis_installed() -> None:
+    """Have Debian's Redis, or skip; with CI=true a missing one is a failure."""
+    try:
+        redis.ensure_installed(os.environ)
+    except redis.ServerUnavailableError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def redis_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Address of the Redis of ASYA_TEST_REDIS_URL, else of a private one."""
+    if given := os.environ.get(redis.GIVEN):
+        yield given
+        return
+    request.getfixturevalue("redis_installed")
+    with redis.Server() as server:
+        yield server.url
 
 
 @pytest.fixture(scope="session")

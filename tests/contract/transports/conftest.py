@@ -14,6 +14,7 @@ from tests.contract.transports.harness import (
     RabbitmqHarness,
     SqliteHarness,
 )
+from tests.contract.transports.redis_harness import RedisHarness
 from tests.contract.transports.sqs_harness import SqsHarness
 
 ENGINES = ("fast", "aio-pika")
@@ -31,6 +32,8 @@ def _harness(request: pytest.FixtureRequest, tmp_path: Path) -> Harness:
             return RabbitmqHarness(url, request.getfixturevalue("rabbitmq_broker").management_url, engine)
         case ("pubsub", receive):
             return PubsubHarness(request.getfixturevalue("pubsub_endpoint"), receive)
+        case "redis":
+            return RedisHarness(request.getfixturevalue("redis_url"))
         case "sqs" | "sqs-fifo":
             return SqsHarness(request.getfixturevalue("moto_server"), fifo=request.param == "sqs-fifo")
         case other:
@@ -52,6 +55,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             [
                 "memory",
                 "sqlite",
+                "redis",
                 "sqs",
                 pytest.param("sqs-fifo", marks=pytest.mark.variant),
                 pytest.param(("pubsub", "pull"), id="pubsub-pull"),

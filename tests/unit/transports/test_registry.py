@@ -11,6 +11,7 @@ from asya.errors import SettingsError
 from asya.settings import load
 from asya.transports.pubsub import PubsubTransport
 from asya.transports.rabbitmq import RabbitmqTransport
+from asya.transports.redis import RedisTransport
 from asya.transports.registry import open_transport
 from asya.transports.settings import TRANSPORTS, TransportSettings
 from asya.transports.sqlite import SqliteTransport
@@ -24,12 +25,14 @@ def settings(**variables: str) -> TransportSettings:
 def test_each_name_gives_its_transport(tmp_path: Path) -> None:
     path = str(tmp_path / "queue.db")
     given = {"ASYA_SQLITE_PATH": path, "ASYA_PUBSUB_PROJECT_ID": "p", "ASYA_AWS_REGION": "eu-west-1"}
+    given["ASYA_REDIS_URL"] = "redis://localhost"
     made = {name: type(open_transport(settings(ASYA_TRANSPORT=name, **given))) for name in TRANSPORTS}
 
     assert made == {
         "rabbitmq": RabbitmqTransport,
         "sqs": SqsTransport,
         "pubsub": PubsubTransport,
+        "redis": RedisTransport,
         "sqlite": SqliteTransport,
     }
 
@@ -49,5 +52,7 @@ def test_what_is_missing_or_unknown_is_said() -> None:
         open_transport(settings(ASYA_TRANSPORT="pubsub"))
     with pytest.raises(SettingsError, match="ASYA_AWS_REGION is not set"):
         open_transport(settings(ASYA_TRANSPORT="sqs"))
+    with pytest.raises(SettingsError, match="ASYA_REDIS_URL is not set"):
+        open_transport(settings(ASYA_TRANSPORT="redis"))
     with pytest.raises(SettingsError, match="'pigeon'; expected rabbitmq, "):
         open_transport(replace(settings(), transport="pigeon"))

@@ -64,13 +64,13 @@ def _metrics_port(context: click.Context, parameter: click.Parameter, text: str 
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, exists=True))
 @click.option(
     "--transport",
-    type=click.Choice(["sqlite", "rabbitmq", "sqs", "pubsub"]),
+    type=click.Choice(["sqlite", "rabbitmq", "sqs", "pubsub", "redis"]),
     default="sqlite",
     show_default=True,
     envvar="ASYA_TRANSPORT",
     show_envvar=True,
     help="Where the queues are: a file in the state folder, or a broker, which the variables ASYA_RABBITMQ_*, "
-    "ASYA_AWS_REGION and ASYA_SQS_*, or ASYA_PUBSUB_* lead to.",
+    "ASYA_AWS_REGION and ASYA_SQS_*, ASYA_PUBSUB_*, or ASYA_REDIS_* lead to.",
 )
 @click.option(
     "--rabbitmq-url",
@@ -226,7 +226,15 @@ def _transport_environment(
     environ: Mapping[str, str], transport: str, rabbitmq_url: str | None, namespace: str
 ) -> dict[str, str]:
     """Return the variables that lead every sidecar to the same queues as us."""
-    kept = ("ASYA_RABBITMQ_", "ASYA_SQLITE_", "ASYA_AWS_", "ASYA_SQS_", "ASYA_PUBSUB_", "ASYA_QUEUE_NAMES")
+    kept = (
+        "ASYA_RABBITMQ_",
+        "ASYA_SQLITE_",
+        "ASYA_AWS_",
+        "ASYA_SQS_",
+        "ASYA_PUBSUB_",
+        "ASYA_REDIS_",
+        "ASYA_QUEUE_NAMES",
+    )
     found = {name: value for name, value in environ.items() if name.startswith(kept)}
     found |= {"ASYA_TRANSPORT": transport, "ASYA_NAMESPACE": namespace}
     return found | ({"ASYA_RABBITMQ_URL": rabbitmq_url} if rabbitmq_url else {})

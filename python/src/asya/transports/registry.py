@@ -16,7 +16,7 @@ _STYLES: dict[str, Style] = {"underscore": "underscore", "dash": "dash"}
 
 def queue_names(settings: TransportSettings) -> QueueNames:
     """Return how queues are called at the broker."""
-    return QueueNames(settings.namespace, _STYLES[settings.queue_names])
+    return QueueNames(settings.namespace, _STYLES[settings.queue_names], settings.crew_namespace)
 
 
 def open_transport(settings: TransportSettings) -> Transport:
@@ -43,6 +43,12 @@ def open_transport(settings: TransportSettings) -> Transport:
             from asya.transports.pubsub import PubsubTransport  # noqa: PLC0415  only what is asked for is loaded
 
             return PubsubTransport(names, settings.pubsub)
+        case "redis":
+            from asya.transports.redis import RedisTransport  # noqa: PLC0415  only what is asked for is loaded
+
+            if settings.redis.url is None:
+                raise SettingsError(["ASYA_REDIS_URL is not set; expected a URL, because ASYA_TRANSPORT is redis"])
+            return RedisTransport(names, settings.redis)
         case "sqs":
             from asya.transports.sqs import SqsTransport  # noqa: PLC0415  only what is asked for is loaded
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from asya.policy import parse_duration
 from asya.settings import choice, comma_list, flag, nested, setting, whole_number
 
-TRANSPORTS = ("rabbitmq", "sqs", "pubsub", "sqlite")
+TRANSPORTS = ("rabbitmq", "sqs", "pubsub", "redis", "sqlite")
 DURATION = "a duration such as 500ms, 30s or 5m"
 
 
@@ -317,6 +317,66 @@ class SqsSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RedisSettings:
+    """Redis: the server, who asks, and how much it has to keep. What the URL says beats the single parts."""
+
+    url: str | None = setting(
+        "ASYA_REDIS_URL",
+        parse=_matching("(rediss?|unix)://.+"),
+        expected="a redis://, rediss:// or unix:// URL",
+        default=None,
+        secret=True,
+        doc="Address of the server; rediss:// is encrypted, its files are given as ssl_ca_certs, ssl_certfile and "
+        "ssl_keyfile behind a question mark. Required when ASYA_TRANSPORT is redis.",
+    )
+    username: str | None = setting("ASYA_REDIS_USERNAME", default=None, doc="ACL user; the default one when absent.")
+    password: str | None = setting(
+        "ASYA_REDIS_PASSWORD",
+        default=None,
+        secret=True,
+        doc="Password; better given as ASYA_REDIS_PASSWORD_FILE.",
+    )
+    lease_seconds: float = setting(
+        "ASYA_REDIS_LEASE",
+        parse=_seconds(0.1, 3600.0),
+        expected="a duration from 100ms to 1h",
+        default=30.0,
+        doc="How long a delivery may be held without a sign of life before it is handed out again. The same for all "
+        "processes of a namespace: whoever looks takes back by its own.",
+    )
+    appendfsync: str = setting(
+        "ASYA_REDIS_APPENDFSYNC",
+        parse=choice("always", "everysec", "no"),
+        expected="always, everysec or no",
+        default="always",
+        doc="What the server's append-only file has to be like at least; one that keeps less is refused at start. "
+        "With `everysec` a crash loses the last second, with `no` any amount.",
+    )
+    replicas: int = setting(
+        "ASYA_REDIS_REPLICAS",
+        parse=whole_number(0, 16),
+        expected="a whole number from 0 to 16",
+        default=0,
+        doc="How many replicas must have a change before it counts as confirmed.",
+    )
+    max_length: int = setting(
+        "ASYA_REDIS_MAX_LENGTH",
+        parse=whole_number(0, 1_000_000_000),
+        expected="a whole number up to 1000000000",
+        default=0,
+        doc="Messages in one queue from which on it takes no more, except an actor's own retries; 0: as many as the "
+        "memory holds.",
+    )
+    message_bytes: int = setting(
+        "ASYA_REDIS_MAX_MESSAGE_BYTES",
+        parse=whole_number(1024, 512 * 1024 * 1024),
+        expected="a whole number of bytes from 1024 to 536870912",
+        default=16 * 1024 * 1024,
+        doc="Largest message that is published, in bytes; not above the server's proto-max-bulk-len.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class TransportSettings:
     """Which transport, in which namespace."""
 
@@ -337,7 +397,15 @@ class TransportSettings:
         default="underscore",
         doc="`underscore`: asya_<namespace>_<actor>. `dash`: asya-<namespace>-<actor>, as the public project has it.",
     )
+    crew_namespace: str | None = setting(
+        "ASYA_CREW_NAMESPACE",
+        expected="a namespace name",
+        default=None,
+        doc="Namespace of x-sink and x-sump, where all namespaces share them; its own when absent. On RabbitMQ it need "
+        "not be told: there the namespace's exchange leads to them.",
+    )
     sqlite: SqliteSettings = nested(SqliteSettings)
     rabbitmq: RabbitmqSettings = nested(RabbitmqSettings)
     sqs: SqsSettings = nested(SqsSettings)
     pubsub: PubsubSettings = nested(PubsubSettings)
+    redis: RedisSettings = nested(RedisSettings)

@@ -1,0 +1,155 @@
+"""A private Redis for tests: Debian's real server on a free loopback port, everything on disk at once; dies with us.
+
+`Server` is a context manager. `stop`, `kill` and `start` on the same data make restarts.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.support.rabbitmq import _die_with_parent, free_port
+
+READY_SECONDS = 30.0
+GIVEN = "ASYA_TEST_REDIS_URL"
+
+
+class ServerUnavailableError(Exception):
+    """No server can be had here; the text says why."""
+
+
+def ensure_installed(environ: Mapping[str, str]) -> None:
+    """Have Debian's redis-server, installing it when allowed (CI=true or ASYA_TEST_INSTALL=1, as root).
+
+    Raises:
+        ServerUnavailableError: It is not there and may or could not be installed.
+    """
+    if shutil.which("redis-server") is not None:
+        return
+    allowed = environ.get("CI") == "true" or environ.get("ASYA_TEST_INSTALL") == "1"
+    apt = shutil.which("apt-get")
+    if not allowed or os.geteuid() != 0 or apt is None:
+        raise ServerUnavailableError(
+            "redis-server is missing; install Debian's package of that name, set ASYA_TEST_INSTALL=1 (root on Debian), "
+            f"or name a server by {GIVEN}"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        # The package starts the service when it is installed; a policy of 101 keeps it from doing so.
+        policy = Path(folder) / "policy-rc.d"
+        policy.write_text("#!/bin/sh\nexit 101\n")
+        policy.chmod(0o755)
+        quiet = {**environ, "DEBIAN_FRONTEND": "noninteractive", "POLICYRCD": str(policy), "RUNLEVEL": "1"}
+        for command in ([apt, "update", "-q"], [apt, "install", "-qy", "--no-install-recommends", "redis-server"]):
+            done = subprocess.run(command, env=quiet, capture_output=True, text=True, check=False, timeout=600)
+            if done.returncode:
+                raise ServerUnavailableError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}"[-2000:])
+
+
+@dataclass
+class Server:
+    """One server. `options` are more lines of its configuration, as words of the command line."""
+
+    options: Sequence[str] = ()
+    port: int = field(default_factory=free_port)
+    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="asya-redis-")))
+    _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address, for ASYA_REDIS_URL."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def pid(self) -> int:
+        """Its process's id."""
+        assert self._process is not None
+        return self._process.pid
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.remove()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.remove()
+
+    def start(self) -> None:
+        """Start it on the data it had, and wait until it answers."""
+        given = {
+            "port": str(self.port),
+            "bind": "127.0.0.1",
+            "dir": str(self.folder),
+            "appendonly": "yes",
+            "appendfsync": "always",
+            "save": "",
+            "maxmemory-policy": "noeviction",
+            "repl-diskless-sync-delay": "0",
+            "unixsocket": str(self.folder / "redis.sock"),
+        }
+        words = [word for name, value in given.items() for word in (f"--{name}", value)]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                ["redis-server", *words, *self.options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509  one system call, no locks
+            )
+        deadline = time.monotonic() + READY_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"redis-server did not start:\n{(self.folder / 'log').read_text()[-2000:]}")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End it in order, keeping its data."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once, keeping what it had written."""
+        self._end(signal.SIGKILL)
+
+    def remove(self) -> None:
+        """End it and delete the data."""
+        self._end(signal.SIGKILL)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def client(self) -> Any:
+        """Return a client of its own for looking from outside."""
+        import redis
+
+        return redis.Redis.from_url(self.url, protocol=2, decode_responses=True)
+
+    def _answers(self) -> bool:
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            if probe.connect_ex(("127.0.0.1", self.port)) != 0:
+                return False
+            probe.sendall(b"PING\r\n")
+            # While it reads its data it answers -LOADING; one that wants a password answers -NOAUTH, and is there.
+            return probe.recv(100).startswith((b"+PONG", b"-NOAUTH"))
+
+    def _end(self, number: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(number)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(10)
