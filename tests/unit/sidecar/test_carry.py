@@ -109,7 +109,7 @@ async def test_too_large_even_for_the_sump_stays_in_the_dead_letters(bench: Benc
     await bench.transport.publish([Outgoing("me", body)])
     queue = bench.broker.queues[NAMES.queue("me")]
     await bench.until(lambda: queue.dead)
-    assert [message.body for message in queue.dead] == [body]
+    assert [(message.body, message.reason) for message in queue.dead] == [(body, "too-large")]
 
 
 async def test_children_wait_for_a_missing_destination_too(bench: Bench) -> None:
@@ -146,17 +146,17 @@ async def test_what_cannot_be_dead_lettered_yet_is_kept_and_not_acknowledged(
         if kind is NoDestinationError
         else TooLargeError(actor=actor, size=2, limit=1)
     )
-    settled: list[Settle] = []
+    settled: list[tuple[Settle, str]] = []
     failures = [error] * 3
 
     def complete(
-        _delivery: object, _messages: object = (), settle: Settle = Settle.ACK, _reason: str = ""
+        _delivery: object, _messages: object = (), settle: Settle = Settle.ACK, reason: str = ""
     ) -> asyncio.Future[None]:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if failures:
             done.set_exception(failures.pop())
         else:
-            settled.append(settle)
+            settled.append((settle, reason))
             done.set_result(None)
         return done
 
@@ -168,5 +168,5 @@ async def test_what_cannot_be_dead_lettered_yet_is_kept_and_not_acknowledged(
         carried = asyncio.ensure_future(carrier.complete_again(delivery, envelope, decision, error))
         await bench.until(lambda: any("dead letters" in problem for problem in bench.loop.problems()) or carried.done())
         await carried
-    assert settled == [Settle.DEAD_LETTER], "never acknowledged with nothing in its place"
+    assert settled == [(Settle.DEAD_LETTER, "sump-failed")], "never acknowledged with nothing in its place"
     assert not [problem for problem in bench.loop.problems() if "dead letters" in problem]

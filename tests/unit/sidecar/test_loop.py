@@ -449,6 +449,7 @@ async def test_a_message_that_meets_an_error_of_ours_goes_to_the_dead_letters(
     await bench.send({"n": 1})
     queue = bench.broker.queues[NAMES.queue("me")]
     await bench.until(lambda: queue.dead)
+    assert [message.reason for message in queue.dead] == ["internal-error"]
     monkeypatch.undo()
     await bench.send({"n": 2})
     assert payloads(await bench.arrives("b")) == [{"n": 2}]

@@ -453,7 +453,7 @@ def _tell_result(result: Result, verb: str, output: str, missing: Sequence[str])
         for letter, error in result.failed:
             _warn(f"{letter.id} stays: {error}")
         if result.gone:
-            _warn(f"{len(result.gone)} were gone meanwhile: somebody else redrove or dropped them")
+            _warn(f"{len(result.gone)} were gone meanwhile: somebody else has taken them, or is looking at them")
         click.echo(f"{len(result.done)} {verb}")
     _end(missing or result.gone or result.failed)
 
