@@ -203,14 +203,14 @@ def refused(call: Callable[[], Any]) -> bool:
 def test_a_pod_has_the_rights_of_its_actor(mesh: Mesh, resize: dict[str, Manifest]) -> None:
     pod = mesh.aws.client("sqs", mesh.as_pod(resize))
     own, neighbour = address(mesh, "asya_shop_resize"), address(mesh, "asya_shop_paint")
-    for queue in (own, neighbour):
+    for queue in (own, neighbour, address(mesh, "asya_shop_resize_dlq")):
         assert pod.send_message(QueueUrl=queue, MessageBody="work")["MessageId"]
     (message,) = pod.receive_message(QueueUrl=own, WaitTimeSeconds=0)["Messages"]
     assert message["Body"] == "work"
     pod.delete_message(QueueUrl=own, ReceiptHandle=message["ReceiptHandle"])
 
     assert refused(lambda: pod.receive_message(QueueUrl=neighbour, WaitTimeSeconds=0))
-    for queue in ("asya_shop-b_resize", "asya_shop_paint_dlq", "asya_shop_resize_dlq"):
+    for queue in ("asya_shop-b_resize", "asya_shop_paint_dlq"):
         assert refused(lambda: pod.send_message(QueueUrl=address(mesh, queue), MessageBody="x"))  # noqa: B023
     iam = mesh.aws.client("iam", mesh.as_pod(resize))
     assert refused(lambda: iam.get_role(RoleName="asya_shop_paint"))
@@ -350,14 +350,22 @@ def test_an_actor_on_pubsub_becomes_real(mesh: Mesh, emulator: PubsubEmulator | 
         }
         assert objects["pubsub-consumer"]["status"]["atProvider"]["subscription"] == "asya_shop_cut"
 
-        mesh.compose("pubsub", "cut", queue={"deletionPolicy": "Delete"}, resiliency={"actorTimeout": "7m"})
-        until(lambda: api.get(path).json()["ackDeadlineSeconds"] == 420, lambda: api.get(path).json())
+        waiting = api.get(f"{path}.delay").raise_for_status().json()
+        assert waiting["topic"] == "projects/example-project/topics/asya_shop_cut.delay"
+        assert waiting["ackDeadlineSeconds"] == 10
+        assert "deadLetterPolicy" not in waiting
+
+        mesh.compose("pubsub", "cut", queue={"deletionPolicy": "Delete", "deliveryLimit": 7})
+        until(
+            lambda: api.get(path).json()["deadLetterPolicy"]["maxDeliveryAttempts"] == 7, lambda: api.get(path).json()
+        )
         before = mesh.provider.writes
         mesh.after_a_poll()
         assert mesh.provider.writes == before
         mesh.remove(objects)
         assert api.get(path).status_code == 404
-        assert api.get("/v1/projects/example-project/topics/asya_shop_cut_dlq").status_code == 404
+        for end in ("_dlq", ".delay"):
+            assert api.get(f"/v1/projects/example-project/topics/asya_shop_cut{end}").status_code == 404
 
 
 def test_the_command_carries_objects_out(mesh: Mesh, tmp_path: Path) -> None:
