@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.compose.calls import ROOT, Manifest, actor, at_work, call, platform
+from tests.compose.cloud.actors import PUBSUB, SQS
 
 from asya.settings import load, misspelt, variables
 from asya_sidecar.settings import SidecarSettings
@@ -43,6 +44,7 @@ ON_REQUEST = {
 }
 # No business of a pod: another transport, one machine, or what the broker's objects have decided already.
 NOT_IN_PODS = {
+    "ASYA_CREW_NAMESPACE": "on RabbitMQ the namespace's exchange leads to the crew",
     "ASYA_RABBITMQ_URL": "would hold the password",
     "ASYA_RABBITMQ_EXCHANGE": "is the namespace's",
     "ASYA_RABBITMQ_QUEUE_TYPE": "the queue is declared by its object",
@@ -69,7 +71,7 @@ def rendered(composite: Manifest, settings: Manifest, name: str) -> dict[str, st
 
 
 def of_other_transports(name: str) -> bool:
-    return re.match(r"ASYA_(SQLITE|SQS|AWS|PUBSUB|GCP)_", name) is not None or not name.startswith("ASYA_")
+    return re.match(r"ASYA_(SQLITE|REDIS|SQS|AWS|PUBSUB|GCP)_", name) is not None or not name.startswith("ASYA_")
 
 
 def test_the_sidecar_reads_each_variable_that_is_rendered() -> None:
@@ -83,6 +85,47 @@ def test_each_variable_of_the_sidecar_is_rendered_or_has_a_reason() -> None:
     found = rendered(FULL, rabbitmq(), "asya-sidecar")
     known = {variable.name for _, variable in variables(SidecarSettings) if not of_other_transports(variable.name)}
     assert known - set(found) == ON_REQUEST | NOT_IN_PODS.keys()
+
+
+# What each cloud's platform may set, and what of the sidecar's settings only an actor does.
+CLOUDS = {
+    "sqs": (
+        {
+            **SQS,
+            "endpoint": "http://aws.test:4566",
+            "maxMessageBytes": 262_144,
+            "fifo": True,
+            "claimCheck": {"bucket": "asya-bodies", "maxBytes": 1_000_000, "endpoint": "http://s3.test:9000"},
+        },
+        {"ASYA_SQS_LEASE", "ASYA_SQS_MAX_ATTEMPTS", "ASYA_SQS_WAIT"},
+    ),
+    "pubsub": (
+        {**PUBSUB, "endpoint": "emulator.test:8085", "ordered": True},
+        {"ASYA_PUBSUB_LEASE", "ASYA_PUBSUB_MAX_MESSAGE_BYTES", "ASYA_PUBSUB_RECEIVE"},
+    ),
+}
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_each_variable_of_a_cloud_is_rendered_or_the_actors_choice(cloud: str) -> None:
+    own, on_request = CLOUDS[cloud]
+    settings = platform(transports={cloud: own}, defaultTransport=cloud, crewNamespace="mesh")
+    found = rendered(actor(transport=cloud), settings, "asya-sidecar")
+    known = {variable.name for _, variable in variables(SidecarSettings)}
+    assert set(found) <= known
+    of_it = {name for name in known if re.match(rf"ASYA_({cloud.upper()}|{'AWS' if cloud == 'sqs' else 'GCP'})_", name)}
+    assert of_it - set(found) == on_request
+    read = load(SidecarSettings, found)
+    assert read.transport.crew_namespace == "mesh"
+    if cloud == "sqs":
+        sqs = read.transport.sqs
+        assert (sqs.message_bytes, sqs.fifo, sqs.claim_bucket, sqs.claim_prefix, sqs.claim_bytes) == (
+            262_144,
+            True,
+            "asya-bodies",
+            "asya/",
+            1_000_000,
+        )
 
 
 def test_the_sidecar_takes_the_values() -> None:

@@ -100,6 +100,17 @@ def objects(actor: Context) -> list[Manifest]:
 
 
 @pytest.mark.parametrize("cloud", ["sqs", "pubsub"])
+@pytest.mark.parametrize("style", STYLES)
+def test_a_crew_elsewhere_is_found(cloud: TransportName, style: str) -> None:
+    platform = settings(cloud, crewNamespace="mesh", queueNames=style)
+    for namespace in ("shop", "mesh"):
+        names = queue_names(read(context(cloud, "paint", namespace=namespace, platform=platform)))
+        for end in ("x-sink", "x-sump"):
+            assert names.queue(end) == queue(context(cloud, end, namespace="mesh", platform=platform))
+        assert names.queue("resize") == queue(context(cloud, "resize", namespace=namespace, platform=platform))
+
+
+@pytest.mark.parametrize("cloud", ["sqs", "pubsub"])
 @pytest.mark.parametrize("actor", ["resize", "x-sink"])
 @pytest.mark.parametrize("style", STYLES)
 def test_neighbours_are_found_by_the_same_rule(cloud: TransportName, style: str, actor: str) -> None:

@@ -223,7 +223,7 @@ class TestRole:
 
     def test_large_messages_are_the_namespaces_and_read_by_their_receiver(self) -> None:
         found = statements(context("sqs", platform=settings("sqs", own={"claimCheck": {"bucket": "big-ones"}})))
-        assert found["Bodies"]["Resource"] == "arn:aws:s3:::big-ones/asya/shop/*"
+        assert found["Bodies"]["Resource"] == ["arn:aws:s3:::big-ones/asya/shop/*"]
         assert found["OwnBodies"] == {
             "Sid": "OwnBodies",
             "Effect": "Allow",
@@ -233,7 +233,13 @@ class TestRole:
         assert not {"Bodies", "OwnBodies"} & statements(context("sqs")).keys()
 
     def test_a_crew_elsewhere_can_be_reached(self) -> None:
-        end = statements(context("sqs", platform=settings("sqs", crewNamespace="crew")))["End"]
+        own = {"claimCheck": {"bucket": "big-ones"}}
+        found = statements(context("sqs", platform=settings("sqs", own=own, crewNamespace="crew")))
+        assert found["Ask"]["Resource"] == f"arn:aws:sqs:eu-west-1:{ACCOUNT}:asya_crew_x-sink"
+        assert found["Bodies"]["Resource"] == [
+            f"arn:aws:s3:::big-ones/asya/{each}/*" for each in ("shop", "crew/x-sink", "crew/x-sump")
+        ]
+        end = found["End"]
         assert end["Resource"] == [f"arn:aws:sqs:eu-west-1:{ACCOUNT}:asya_crew_{name}" for name in ("x-sink", "x-sump")]
 
     @pytest.mark.parametrize(

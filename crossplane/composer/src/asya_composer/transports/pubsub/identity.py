@@ -10,11 +10,10 @@ number grows with the square of the number of actors.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from asya.api.rules_mesh import TERMINAL_ACTORS
 from asya_composer import kinds, names
 from asya_composer.model import Context, Resource
+from asya_composer.transports.crew import crew_elsewhere
 from asya_composer.transports.pubsub.grants import on_any_topic, on_subscription, on_topic
 from asya_composer.transports.pubsub.topics import (
     DEAD_TOPIC,
@@ -98,12 +97,11 @@ def _publishers(context: Context) -> list[Resource]:
     else:
         everybody = f"principalSet://{_principals(context)}/namespace/{context.namespace}"
         found = [on_topic(context, PUBLISHERS, "identity", TOPIC, everybody)]
-    crew = context.settings.crew_namespace
-    if crew in (None, context.namespace):
+    there = crew_elsewhere(context)
+    if there is None:
         return found
-    there, project = replace(context, namespace=crew), settings_of(context).project
     for actor in TERMINAL_ACTORS:
-        topic = {"topic": f"projects/{project}/topics/{names.queue(there, actor)}"}
+        topic = {"topic": f"projects/{settings_of(context).project}/topics/{names.queue(there, actor)}"}
         found.append(on_any_topic(context, f"crew-{actor}", "identity", topic, _member(context)))
     return found
 

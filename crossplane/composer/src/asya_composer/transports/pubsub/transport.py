@@ -6,6 +6,7 @@ from asya_composer import names
 from asya_composer.errors import CompositionError
 from asya_composer.model import Context, Manifest, PodAccess, QueueStatus, Resource, Trigger
 from asya_composer.settings import PubsubSettings, TransportName
+from asya_composer.transports import crew
 from asya_composer.transports.pubsub.grants import forwarding
 from asya_composer.transports.pubsub.identity import ACCOUNT_ANNOTATION, email, has_account, identity
 from asya_composer.transports.pubsub.topics import settings_of, topics
@@ -27,7 +28,7 @@ class Pubsub:
     def pod(self, context: Context) -> PodAccess:
         """Return the project, the account's annotation where it has one, and the way to the API."""
         settings = settings_of(context)
-        values = {"ASYA_PUBSUB_PROJECT_ID": settings.project}
+        values = {**crew.variables(context), "ASYA_PUBSUB_PROJECT_ID": settings.project}
         if settings.endpoint is not None:
             values["ASYA_PUBSUB_ENDPOINT"] = settings.endpoint
         if settings.ordered:

@@ -7,13 +7,12 @@ for namespace `a` would match queues of namespace `a-b` too, so there the tag wi
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from asya.api.rules_mesh import TERMINAL_ACTORS
 from asya_composer import kinds, names
 from asya_composer.errors import CompositionError
 from asya_composer.model import Context, Manifest, Resource
 from asya_composer.settings import SqsSettings
+from asya_composer.transports.crew import crew_elsewhere
 from asya_composer.transports.sqs.queues import ACTOR, NAMESPACE, arn, json_text, managed, settings_of, tags
 
 ROLE, ROLE_POLICY = "role", "role-policy"
@@ -89,10 +88,9 @@ def permissions(context: Context) -> list[Manifest]:
 
 def _ends(context: Context) -> list[Manifest]:
     """With a crew elsewhere, messages end there."""
-    crew = context.settings.crew_namespace or context.namespace
-    there = replace(context, namespace=crew)
-    ask = _allow("Ask", ["sqs:GetQueueUrl"], arn(context, names.sqs_queue(there, _ASKED_FOR)))
-    if crew == context.namespace:
+    there = crew_elsewhere(context)
+    ask = _allow("Ask", ["sqs:GetQueueUrl"], arn(context, names.sqs_queue(there or context, _ASKED_FOR)))
+    if there is None:
         return [ask]
     ends = [arn(context, names.sqs_queue(there, actor)) for actor in TERMINAL_ACTORS]
     return [ask, _allow("End", ["sqs:SendMessage"], ends)]
@@ -104,10 +102,13 @@ def _bodies(context: Context) -> list[Manifest]:
     claims = settings.claim_check
     if claims is None:
         return []
-    within = f"arn:{settings.partition}:s3:::{claims.bucket}/{claims.prefix}{context.namespace}"
+    below, there = f"arn:{settings.partition}:s3:::{claims.bucket}/{claims.prefix}", crew_elsewhere(context)
+    sent = [f"{below}{context.namespace}/*"]
+    if there is not None:
+        sent += [f"{below}{there.namespace}/{actor}/*" for actor in TERMINAL_ACTORS]
     return [
-        _allow("OwnBodies", ["s3:GetObject"], f"{within}/{context.actor.name}/*"),
-        _allow("Bodies", ["s3:DeleteObject", "s3:PutObject"], f"{within}/*"),
+        _allow("OwnBodies", ["s3:GetObject"], f"{below}{context.namespace}/{context.actor.name}/*"),
+        _allow("Bodies", ["s3:DeleteObject", "s3:PutObject"], sent),
     ]
 
 

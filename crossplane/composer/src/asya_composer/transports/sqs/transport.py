@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from asya_composer import names
 from asya_composer.model import Context, Manifest, PodAccess, QueueStatus, Resource, Trigger, Waiting
 from asya_composer.settings import SqsSettings, TransportName
+from asya_composer.transports import crew
 from asya_composer.transports.sqs.identity import ROLE_ANNOTATION, identity, role_arn
 from asya_composer.transports.sqs.queues import QUEUE, arn, queues, settings_of
 
@@ -29,7 +30,7 @@ class Sqs:
         return PodAccess(
             # With Pod Identity an association outside the cluster ties the account to the role.
             annotations={ROLE_ANNOTATION: role_arn(context)} if irsa else {},
-            env=[{"name": name, "value": value} for name, value in _variables(settings).items()],
+            env=[{"name": name, "value": value} for name, value in _variables(context).items()],
             egress=_egress(settings),
         )
 
@@ -61,8 +62,9 @@ class Sqs:
         return QueueStatus(arn(context, names.sqs_queue(context)), url)
 
 
-def _variables(settings: SqsSettings) -> dict[str, str]:
+def _variables(context: Context) -> dict[str, str]:
     """Return what the sidecar is told: what the platform has not set, it is not told."""
+    settings = settings_of(context)
     claims = settings.claim_check
     found = {
         "ASYA_AWS_REGION": settings.region,
@@ -78,7 +80,7 @@ def _variables(settings: SqsSettings) -> dict[str, str]:
             "ASYA_SQS_CLAIM_CHECK_MAX_BYTES": claims.max_bytes,
             "ASYA_SQS_CLAIM_CHECK_ENDPOINT": claims.endpoint,
         }
-    return {name: str(value) for name, value in found.items() if value is not None}
+    return {**crew.variables(context), **{name: str(value) for name, value in found.items() if value is not None}}
 
 
 def _egress(settings: SqsSettings) -> list[Manifest]:
