@@ -9,7 +9,7 @@ import pytest
 
 from asya.errors import ConnectionLostError, DeniedError, LeaseLostError, NoDestinationError
 from asya.transports.base import Delivery, Link
-from asya.transports.rabbitmq import session as session_module
+from asya.transports.parts import Backoff
 from asya.transports.rabbitmq.consumer import ActorConsumer, Token
 from asya.transports.rabbitmq.engine import OnArrival, OnBlocked, OnPublished, Publication
 from asya.transports.rabbitmq.session import Session
@@ -117,8 +117,8 @@ class FakeBroker:
 
 @pytest.fixture
 def broker(monkeypatch: pytest.MonkeyPatch) -> FakeBroker:
-    monkeypatch.setattr(session_module, "FIRST_WAIT", 0.001)
-    monkeypatch.setattr(session_module, "LONGEST_WAIT", 0.002)
+    monkeypatch.setattr("asya.transports.parts.backoff.FIRST_WAIT", 0.001)
+    monkeypatch.setattr("asya.transports.parts.backoff.LONGEST_WAIT", 0.002)
     return FakeBroker()
 
 
@@ -214,7 +214,7 @@ class TestBackoff:
             waits.append(seconds)
 
         monkeypatch.setattr(asyncio, "sleep", sleep)
-        backoff = session_module.Backoff()
+        backoff = Backoff()
         for _ in range(12):
             await backoff.wait()
 

@@ -56,3 +56,26 @@ def test_what_is_missing_or_unknown_is_said() -> None:
         open_transport(settings(ASYA_TRANSPORT="redis"))
     with pytest.raises(SettingsError, match="'pigeon'; expected rabbitmq, "):
         open_transport(replace(settings(), transport="pigeon"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://h",
+        "redis://h:6379/0",
+        "rediss://u:p%40@h.example/1?ssl_ca_certs=/ca.pem",
+        "redis://[::1]:6379",
+        "unix:///run/r",
+    ],
+)
+def test_addresses_of_redis(url: str) -> None:
+    assert settings(ASYA_TRANSPORT="redis", ASYA_REDIS_URL=url).redis.url == url
+
+
+@pytest.mark.parametrize(
+    "url", ["http://h", "redis://", "redis://h:port", "redis://h/zero", "redis://u:p@ss@h", "h:6379"]
+)
+def test_what_is_no_address_of_redis_is_said_without_its_password(url: str) -> None:
+    with pytest.raises(SettingsError, match="ASYA_REDIS_URL") as caught:
+        settings(ASYA_TRANSPORT="redis", ASYA_REDIS_URL=url)
+    assert "p@ss" not in str(caught.value)

@@ -322,7 +322,7 @@ class RedisSettings:
 
     url: str | None = setting(
         "ASYA_REDIS_URL",
-        parse=_matching("(rediss?|unix)://.+"),
+        parse=_matching(r"rediss?://([^@/?]*@)?(\[[0-9a-fA-F:]+\]|[^@/:?\[\]]+)(:[0-9]+)?(/[0-9]*)?(\?.*)?|unix://.+"),
         expected="a redis://, rediss:// or unix:// URL",
         default=None,
         secret=True,

@@ -20,7 +20,11 @@ class Backoff:
         """Begin again with the shortest."""
         self._next = FIRST_WAIT
 
+    def next(self) -> float:
+        """Return the next waiting time."""
+        wait, self._next = self._next, min(self._next * 2, LONGEST_WAIT)
+        return wait * random.uniform(0.5, 1.0)  # noqa: S311  spreads retries, guards nothing
+
     async def wait(self) -> None:
         """Sleep for the next waiting time."""
-        wait, self._next = self._next, min(self._next * 2, LONGEST_WAIT)
-        await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311  spreads retries, guards nothing
+        await asyncio.sleep(self.next())

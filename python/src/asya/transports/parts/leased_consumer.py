@@ -55,10 +55,14 @@ class Source(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Held:
-    """Means to settle one delivery; `until`: the monotonic time to which it is to be held."""
+    """Means to settle one delivery, which `consumer` has handed out.
+
+    `until`: the monotonic time to which it is to be held; `leased`: the one to which the broker holds it for us.
+    """
 
     id: Hashable
     until: float
+    leased: float
     consumer: LeasedConsumer
 
     def settled(self) -> None:
@@ -160,7 +164,8 @@ class LeasedConsumer:
             task.add_done_callback(self._giving_back.discard)
             return
         lease = self._source.lease_seconds
-        held = self.out[received.id] = Held(received.id, time.monotonic() + lease, self)
+        end = time.monotonic() + lease
+        held = self.out[received.id] = Held(received.id, end, end, self)
         try:
             self._on_delivery(Delivery(received.body, self.actor, held, received.attempts, lease))
         except Exception as error:  # noqa: BLE001  one message's fault must not stop the others
@@ -173,16 +178,15 @@ class LeasedConsumer:
             log.debug("not given back, it comes again when the lease ends: %s", error)
 
     async def _keep(self) -> None:
-        """Have the source tended, and leases that are to last longer prolonged when a third of them is over."""
+        """Have the source tended, and leases that are to last longer prolonged before the last third of them."""
         third = self._source.lease_seconds / 3
-        beaten = time.monotonic()
         while True:
             self._poked.clear()
             wait = min(LOOK_SECONDS, third)
             try:
                 wait = min(wait, await self._source.tend())
-                if self.out and time.monotonic() >= beaten + third:
-                    beaten = time.monotonic()
+                now = time.monotonic()
+                if any(held.leased < now or now + 2 * third > held.leased < held.until for held in self.out.values()):
                     await self._beat()
             except TransportError as error:
                 log.debug("looked after again in a moment: %s", error)
@@ -197,10 +201,20 @@ class LeasedConsumer:
 
     async def _extend_all(self) -> None:
         self._beating = None  # who asks from now on is not seen by this one
-        now = time.monotonic()
-        if leases := {held.id: max(0.0, held.until - now) for held in self.out.values()}:
+        now, all_held = time.monotonic(), list(self.out.values())
+        if all_held:
+            leases = {held.id: max(0.0, held.until - now) for held in all_held}
             self.forget(await self._source.extend(leases))
+            for held in all_held:
+                held.leased = now + min(leases[held.id], self._source.lease_seconds)
 
 
 def _start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    return asyncio.get_running_loop().create_task(work)
+    task = asyncio.get_running_loop().create_task(work)
+    task.add_done_callback(_report)
+    return task
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, TransportError):
+        task.get_loop().call_exception_handler({"message": "receiving has stopped", "exception": error, "task": task})

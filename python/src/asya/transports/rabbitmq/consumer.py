@@ -12,8 +12,9 @@ from typing import Any
 
 from asya.errors import ConnectionLostError, LeaseLostError, TransportError
 from asya.transports.base import Delivery
+from asya.transports.parts import Backoff
 from asya.transports.rabbitmq.engine import Subscription
-from asya.transports.rabbitmq.session import Backoff, Session
+from asya.transports.rabbitmq.session import Session
 
 log = logging.getLogger(__name__)
 

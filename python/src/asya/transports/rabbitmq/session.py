@@ -5,30 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 
 from asya.errors import ConnectionLostError, TransportError
 from asya.transports.base import Link
+from asya.transports.parts import Backoff
 from asya.transports.rabbitmq.engine import Connect, Engine
 
 log = logging.getLogger(__name__)
-FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
-
-
-class Backoff:
-    """Waiting times in seconds: doubled each time up to a cap, then shortened by up to half at random."""
-
-    def __init__(self) -> None:
-        self._next = FIRST_WAIT
-
-    def reset(self) -> None:
-        """Begin again with the shortest."""
-        self._next = FIRST_WAIT
-
-    async def wait(self) -> None:
-        """Sleep for the next waiting time."""
-        wait, self._next = self._next, min(self._next * 2, LONGEST_WAIT)
-        await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311  spreads reconnects, guards nothing
 
 
 class Session:

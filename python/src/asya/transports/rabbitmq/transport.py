@@ -24,6 +24,7 @@ from asya.transports.base import (
     bodies,
 )
 from asya.transports.naming import QueueNames
+from asya.transports.parts.backoff import FIRST_WAIT
 from asya.transports.rabbitmq import dead_letter_headers
 from asya.transports.rabbitmq.address import addresses
 from asya.transports.rabbitmq.consumer import ActorConsumer, Token
@@ -32,7 +33,7 @@ from asya.transports.rabbitmq.engine import Destination, Engine, OnBlocked, Publ
 from asya.transports.rabbitmq.engines import starter
 from asya.transports.rabbitmq.ladder import DUE_HEADER, Ladder
 from asya.transports.rabbitmq.outcomes import Several, Then
-from asya.transports.rabbitmq.session import FIRST_WAIT, Session
+from asya.transports.rabbitmq.session import Session
 from asya.transports.rabbitmq.topology import dead_letter_key, is_actor
 from asya.transports.settings import RabbitmqSettings
 

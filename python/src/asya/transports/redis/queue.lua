@@ -7,10 +7,8 @@ local stream, delays, dead, settings = unpack(KEYS, 1, 4)
 
 local function of(queue, part) return KEYS[4 * (queue - 1) + part] end
 
-local function held(id) -- fields of what was handed out and is not settled, or nil
-  if call('EXISTS', settings) == 0 or #call('XPENDING', stream, GROUP, id, id, 1) == 0 then return nil end
-  local found = call('XRANGE', stream, id, id)[1]
-  return found and found[2]
+local function held(id) -- whether it was handed out and is not settled
+  return call('EXISTS', settings) == 1 and #call('XPENDING', stream, GROUP, id, id, 1) == 1
 end
 
 local function forget(id)
@@ -48,13 +46,14 @@ function do_.send(id, most) -- and settle `id` unless empty; further words are q
 end
 
 function do_.put(id, reason, failed) -- to the end of the stream, where who waits sees it; or to the dead letters
-  local entry = held(id)
-  if not entry then return {'lost', call('XACK', stream, GROUP, id)} end
-  if failed and entry[2] + 1 >= tonumber(call('HGET', settings, 'limit')) then reason = 'delivery-limit' end
+  local found = held(id) and call('XRANGE', stream, id, id)[1]
+  if not found then return {'lost', call('XACK', stream, GROUP, id)} end
+  local n, body = found[2][2], found[2][4]
+  if failed and n + 1 >= tonumber(call('HGET', settings, 'limit')) then reason = 'delivery-limit' end
   if reason then
-    call('XADD', dead, '*', 'body', entry[4], 'reason', reason, 'attempts', entry[2] + 1)
+    call('XADD', dead, '*', 'body', body, 'reason', reason, 'attempts', n + 1)
   else
-    call('XADD', stream, '*', 'n', entry[2] + (failed or 0), 'body', entry[4])
+    call('XADD', stream, '*', 'n', n + (failed or 0), 'body', body)
   end
   forget(id)
   return {'ok'}

@@ -84,7 +84,7 @@ class Server:
         """Send a command by a client of its own."""
         try:
             return await client.execute_command(*words)  # type: ignore[no-untyped-call]
-        except (theirs.RedisError, OSError) as error:
+        except (theirs.RedisError, OSError, TypeError) as error:  # TypeError: an unknown word in the URL
             await client.connection_pool.disconnect()
             return self._checked(error)
 

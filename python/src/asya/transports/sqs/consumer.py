@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from asya.errors import LeaseLostError, TransportError
 from asya.transports.base import Delivery
+from asya.transports.parts import Backoff
 from asya.transports.sqs import body
 from asya.transports.sqs.batches import MOST
 from asya.transports.sqs.body import Text
@@ -19,7 +20,7 @@ from asya.transports.sqs.claims import ClaimGoneError, Claims
 from asya.transports.sqs.client import POLLS
 from asya.transports.sqs.places import Place
 from asya.transports.sqs.sending import Sender
-from asya.transports.sqs.session import Backoff, Session
+from asya.transports.sqs.session import Session
 from asya.transports.sqs.settling import Settler, Token, until
 
 log = logging.getLogger(__name__)

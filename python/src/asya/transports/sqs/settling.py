@@ -12,10 +12,11 @@ from functools import partial
 from typing import Any, Final
 
 from asya.errors import ConnectionLostError, LeaseLostError, NoDestinationError, RefusedError
+from asya.transports.parts import Backoff
 from asya.transports.sqs import refusals
 from asya.transports.sqs.batches import Batches, Outcome
 from asya.transports.sqs.places import Place
-from asya.transports.sqs.session import Backoff, Session
+from asya.transports.sqs.session import Session
 
 LONGEST_HOLD: Final = 43_200.0
 """Seconds from its receipt for which SQS lets a message be held, however often that is prolonged."""
