@@ -34,6 +34,7 @@ T = TypeVar("T")
 _TRANSPORTS = ("sqlite", "rabbitmq", "sqs", "pubsub", "redis")
 _WHERE = ("reason", "error-type", "error-message", "from", "parent-id")
 _SHOWN = 20
+_RUNNER = "asya.cli.dlq.runner"
 
 
 def _duration(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:  # noqa: ARG001  click's signature
@@ -423,8 +424,12 @@ def _bar(verb: str, total: int) -> Iterator[Callable[[], None]]:
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
+    context = click.get_current_context()
+    # One loop for the whole command: gRPC does not outlive the one it began with.
+    runner: asyncio.Runner = context.meta.get(_RUNNER) or context.with_resource(asyncio.Runner())
+    context.meta[_RUNNER] = runner
     try:
-        return asyncio.run(work)
+        return runner.run(work)
     except KeyboardInterrupt:
         click.echo("\nstopped; what is not done stays in the dead-letter queue", err=True)
         sys.exit(EXIT_INTERRUPTED)
