@@ -18,7 +18,7 @@ from asya.cli.cluster.api import Cluster, ClusterError
 from asya.cli.cluster.places import Address, Place, PodPort
 
 _CHUNK = 256 * 1024
-_CONNECT_SECONDS = 10.0
+_CONNECT_SECONDS, _CLOSE_SECONDS = 10.0, 2.0
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -68,7 +68,7 @@ class Tunnel:
         if self._server is not None:
             self._server.close()
         if self._first is not None:
-            self._first[1].close()
+            await _close(self._first[1])
         for task in self._carrying:
             task.cancel()
         await asyncio.gather(*self._carrying, return_exceptions=True)
@@ -84,7 +84,7 @@ class Tunnel:
             far_reader, far_writer = await self._take()
         except ClusterError as problem:
             self._problem = str(problem)
-            writer.close()
+            await _close(writer)
             return
         copies = [asyncio.create_task(_copy(*ends)) for ends in ((reader, far_writer), (far_reader, writer))]
         try:
@@ -93,8 +93,8 @@ class Tunnel:
             for copy in copies:
                 copy.cancel()
             await asyncio.gather(*copies, return_exceptions=True)
-            writer.close()
-            far_writer.close()
+            await _close(far_writer)
+            await _close(writer)
 
     async def _take(self) -> Streams:
         """Return the connection that was made first, to whoever comes first; a new one to others."""
@@ -127,6 +127,17 @@ class Tunnel:
                 made = await asyncio.to_thread(self._cluster.forward, namespace, pod, port)
                 self._told = made.told
                 return await asyncio.open_unix_connection(sock=made.socket, ssl=self._trust, server_hostname=name)
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    """Close a connection, and see it closed: the loop may end right after."""
+    writer.close()
+    try:
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await writer.wait_closed()
+    except OSError:
+        # TimeoutError is one, too: a far end that does not answer to the end of TLS.
+        writer.transport.abort()
 
 
 def _words(error: OSError) -> str:
