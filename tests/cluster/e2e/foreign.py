@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from tests.cluster.e2e.install import VALUES
 from tests.cluster.e2e.layers import layer
 from tests.cluster.e2e.port_forward import PortForward
 from tests.cluster.kubectl import Kubectl
@@ -53,6 +54,7 @@ class Foreign:
         self.kubectl: Kubectl = PlainKubectl(self.kubeconfig)
         self.registry = environ.get(REGISTRY_VARIABLE, "")
         self.s3_url = _given(environ, S3_VARIABLE, "an S3 that pods and this machine reach, such as a moto server's")
+        _check_results_are_kept(self.kubectl)
         self.node = self.kubectl.get("nodes")["items"][0]["metadata"]["name"]
         namespace, _, service = environ.get(BROKER_VARIABLE, f"{PLATFORM}/rabbitmq").partition("/")
         self._forward = PortForward(self.kubectl, namespace, f"service/{service}", AMQP, MANAGEMENT)
@@ -122,6 +124,19 @@ class Foreign:
 
     def _lacks(self, reason: str) -> NoReturn:
         pytest.skip(f"{type(self).__name__.lower()} cluster: {reason}")
+
+
+def _check_results_are_kept(kubectl: Kubectl) -> None:
+    """See that x-sink keeps results where the tests look for them; somebody's release is not ours to change.
+
+    Raises:
+        ClusterError: It does not; with the command that makes it.
+    """
+    url = VALUES["asya-crew"]["checkpoint"]["url"]
+    if url not in kubectl("get", "configmap", "asya-crew", f"--namespace={PLATFORM}", "--output=yaml"):
+        change = "--reuse-values --values tests/cluster/e2e/values.yaml --wait"
+        command = f"helm upgrade asya charts/asya --namespace {PLATFORM} {change}"
+        raise ClusterError(f"x-sink does not keep results at {url}, where the tests look for them: {command}")
 
 
 def _given(environ: Mapping[str, str], name: str, what: str) -> str:

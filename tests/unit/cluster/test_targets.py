@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.cluster.e2e import kind
+from tests.cluster.e2e import install, kind
 from tests.cluster.e2e.foreign import S3_VARIABLE, Foreign
 from tests.cluster.e2e.target import choose
 from tests.cluster.plan import ClusterError
@@ -17,6 +17,7 @@ KUBECTL = """\
 echo "$@" >> "$0.log"
 case "$*" in
   *"get nodes"*) echo '{"items": [{"metadata": {"name": "node-a"}}]}' ;;
+  *"get configmap asya-crew"*) cat "$0.crew" ;;
   *"get secret rabbitmq-admin"*) echo '{"data": {"username": "YQ==", "password": "Yg=="}}' ;;
   *) exit 1 ;;
 esac
@@ -31,6 +32,7 @@ def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     (tmp_path / "config").write_text("{}")
+    (tmp_path / "kubectl.crew").write_text("ASYA_CHECKPOINT_URL: s3://results")
     return {"CLUSTER": "kubeconfig", "KUBECONFIG": str(tmp_path / "config"), S3_VARIABLE: "http://s3.example:9000"}
 
 
@@ -77,6 +79,16 @@ def test_what_is_missing_is_told(
     monkeypatch.setattr(kind, "KUBECONFIG", tmp_path / "none")
     with pytest.raises(ClusterError, match=said):
         choose({**environ, **changed})
+
+
+def test_a_release_that_keeps_no_results_is_told_how_to(environ: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "kubectl.crew").write_text("")
+    with pytest.raises(ClusterError, match=r"x-sink does not keep results at s3://results.*: helm upgrade asya"):
+        choose(environ)
+
+
+def test_the_values_for_helm_by_hand_are_those_of_the_tests() -> None:
+    assert yaml.safe_load(Path(install.__file__).with_name("values.yaml").read_text()) == install.VALUES
 
 
 def test_the_s3_for_kind_has_the_port_that_its_address_is_made_with() -> None:
