@@ -193,7 +193,7 @@ def test_keda_is_killed_and_stays_away(flow: Flow) -> None:
     scaling = {"minReplicaCount": 0, "maxReplicaCount": 1, "pollingInterval": 1, "cooldownPeriod": 300}
     stage.kubectl.apply(stage.actor(LEFT_AT_ZERO, scaling=scaling))
     stage.ready(LEFT_AT_ZERO)
-    names = [each for each in _deployments(stage, "asya-system") if "keda" in each and "webhooks" not in each]
+    names = [each for each in _deployments(stage, "asya-system") if "keda" in each and "admission" not in each]
     assert len(names) == 2, names
     with ExitStack() as stack:
         flow.run(
