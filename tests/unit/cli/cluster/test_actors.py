@@ -8,7 +8,7 @@ import click
 import pytest
 
 from asya.cli.cluster.actors import Actor, pick, read
-from asya.cli.cluster.api import ClusterError
+from asya.cli.cluster.errors import ClusterError
 from asya.cli.cluster.listing import records, table
 from asya.cli.cluster.sending import hints
 

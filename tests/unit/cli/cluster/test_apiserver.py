@@ -25,7 +25,8 @@ from tests.support.processes import until
 from tests.support.rabbitmq import free_port
 
 from asya.api.xrd import definition
-from asya.cli.cluster.api import Cluster, ClusterError
+from asya.cli.cluster.api import Cluster
+from asya.cli.cluster.errors import ClusterError
 from asya.cli.cluster.options import Choice
 from asya.cli.cluster.places import Address, PodPort, find_places
 from asya.cli.main import main

@@ -14,7 +14,8 @@ from tests.support.apiserver import ApiServer, ServerUnavailableError
 from tests.support.fake_kubelet import NODE, FakeKubelet
 from tests.support.rabbitmq import free_port
 
-from asya.cli.cluster.api import Cluster, ClusterError, ForbiddenError
+from asya.cli.cluster.api import Cluster
+from asya.cli.cluster.errors import ClusterError, ForbiddenError
 from asya.cli.cluster.options import Choice
 from asya.cli.cluster.places import PodPort
 from asya.cli.cluster.tunnel import Tunnel

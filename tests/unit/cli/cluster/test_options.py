@@ -1,5 +1,6 @@
 """When a cluster is meant, and when an `asya up`."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,22 @@ def test_the_default_kubeconfig_counts_too(folder: Path) -> None:
 def test_what_needs_the_gateway_is_wrong_usage_and_asks_nobody(folder: Path, words: list[str], what: str) -> None:
     asked = run(*words, "-n", "shop", KUBECONFIG="kubeconfig")
     assert (asked.exit_code, f"{what} needs the gateway" in asked.stderr) == (2, True), asked.stderr
+
+
+def test_a_context_is_chosen_where_none_is_current_and_of_several_files(folder: Path) -> None:
+    none_current = KUBECONFIG.replace("current-context: here", "").replace("name: here", "name: elsewhere")
+    (folder / "second").write_text(none_current)
+    assert "no current context; choose one with --context: elsewhere, other" in run("ps", KUBECONFIG="second").stderr
+    assert "context elsewhere: " in run("ps", "--context", "elsewhere", KUBECONFIG="second").stderr
+    both = "nowhere:second:kubeconfig"
+    assert "context here: " in run("ps", KUBECONFIG=both).stderr
+    assert "it has: elsewhere, other, here" in run("ps", "--context", "x", KUBECONFIG=both).stderr
+
+
+def test_a_missing_client_library_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kubernetes", None)
+    asked = run("ps", KUBECONFIG="kubeconfig")
+    assert (asked.exit_code, "pip install 'asya[cluster]'" in asked.stderr) == (1, True), asked.stderr
 
 
 @pytest.mark.parametrize(

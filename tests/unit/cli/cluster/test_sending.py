@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from asya.cli.cluster import sending
+from asya.cli.cluster.actors import read
+from asya.cli.cluster.errors import ClusterError
 from asya.errors import AsyaError, RefusedError, TransportError
 from asya.transports.base import Link, Outgoing
 from asya.wire import Envelope, decode, new_envelope, raw
@@ -88,3 +90,14 @@ async def test_a_broker_that_confirms_nothing_is_given_up(monkeypatch: pytest.Mo
     transport.link.set(False, "the broker takes no messages: low on disk")
     told, error = await publish(transport, 1)
     assert (told, str(error), type(error)) == ([], "the broker takes no messages: low on disk", TransportError)
+
+
+def test_a_transport_whose_library_is_missing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(*_: object) -> object:
+        raise ModuleNotFoundError("no", name="pamqp")
+
+    monkeypatch.setattr(sending, "opened", opened)
+    actor = read({"metadata": {"name": "a"}, "spec": {"transport": "rabbitmq"}})
+    cluster: Any = None
+    with pytest.raises(ClusterError, match=r"rabbitmq needs the package pamqp: pip install 'asya\[rabbitmq\]'"):
+        sending.publish(cluster, actor, envelopes(1), print)

@@ -12,7 +12,7 @@ import pytest
 import trustme
 from tests.support.rabbitmq import free_port
 
-from asya.cli.cluster.api import ClusterError
+from asya.cli.cluster.errors import ClusterError
 from asya.cli.cluster.places import Address
 from asya.cli.cluster.tunnel import Tunnel
 

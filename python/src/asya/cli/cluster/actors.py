@@ -9,7 +9,8 @@ from typing import Any
 
 from asya.api.fields import KIND
 from asya.api.scaling import ScalingSpec
-from asya.cli.cluster.api import Cluster, ClusterError, ForbiddenError, Manifest
+from asya.cli.cluster.api import Cluster, Manifest
+from asya.cli.cluster.errors import ClusterError, ForbiddenError
 
 CREW = ("x-sink", "x-sump")
 # True is bad. Synced and Ready are Crossplane's: what they say of parts is said better by the parts' own conditions.

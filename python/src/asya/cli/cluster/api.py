@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from yaml import YAMLError
-
+from asya.cli.cluster.errors import ClusterError, ForbiddenError
+from asya.cli.cluster.kubeconfig import read_contexts
 from asya.cli.cluster.options import Choice
-from asya.errors import AsyaError
 
 Manifest = Mapping[str, Any]
 ANSWER_SECONDS = 20.0
@@ -32,18 +29,6 @@ _PATHS = {
 }
 _CORE = "/api/v1"
 _JSON = "application/json"
-
-
-class ClusterError(AsyaError):
-    """The cluster cannot be reached, or does not do what it was asked to."""
-
-    code = "cluster"
-
-
-class ForbiddenError(ClusterError):
-    """The person may not do that; the message names verb and object."""
-
-    code = "cluster.forbidden"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,25 +53,22 @@ class Cluster:
         except ImportError:
             raise ClusterError("a cluster needs the package kubernetes: pip install 'asya[cluster]'") from None
 
-        if not any(Path(file).expanduser().is_file() for file in choice.kubeconfig.split(os.pathsep) if file):
-            raise ClusterError(
-                f"there is no kubeconfig at {choice.kubeconfig}; name one with --kubeconfig or KUBECONFIG"
-            )
-        files = os.pathsep.join(str(Path(file).expanduser()) for file in choice.kubeconfig.split(os.pathsep) if file)
+        contexts = read_contexts(choice.kubeconfig)
+        names = ", ".join(contexts.namespaces) or "none"
+        chosen = choice.context or contexts.current
+        if chosen is None:
+            raise ClusterError(f"{choice.kubeconfig} has no current context; choose one with --context: {names}")
+        if chosen not in contexts.namespaces:
+            raise ClusterError(f"{choice.kubeconfig} has no context {chosen!r}; it has: {names}")
         try:
-            contexts, current = config.list_kube_config_contexts(files)  # type: ignore[no-untyped-call]
-            names = [str(each["name"]) for each in contexts]
-            self.context = choice.context or str(current["name"])
-            if self.context not in names:
-                raise ClusterError(f"{choice.kubeconfig} has no context {self.context!r}; it has: {', '.join(names)}")
-            self._client = config.new_client_from_config(files, self.context)  # type: ignore[no-untyped-call]
-        except (config.ConfigException, YAMLError, OSError, ValueError, TypeError) as error:
+            self._client = config.new_client_from_config(contexts.files, chosen)  # type: ignore[no-untyped-call]
+        except (config.ConfigException, OSError, ValueError, TypeError) as error:
             raise ClusterError(f"the kubeconfig {choice.kubeconfig} cannot be used: {error}") from None
+        self.context = chosen
+        self.namespace: str = choice.namespace or contexts.namespaces[chosen] or "default"
         # What cannot be reached is told at once, and the library would log each try.
         self._client.configuration.retries = False
         self._client = client.ApiClient(self._client.configuration)
-        own = next(each["context"] for each in contexts if each["name"] == self.context)
-        self.namespace: str = choice.namespace or own.get("namespace") or "default"
 
     def get(self, resource: str, name: str, namespace: str | None = None) -> Manifest | None:
         """Return an object, or None.

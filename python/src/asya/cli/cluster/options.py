@@ -8,7 +8,6 @@ context. Which cluster it is, is told before anything is done there.
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,4 +87,6 @@ def _is_cluster(state: Path, kubeconfig: str) -> bool:
         return bool(flags)
     if any((state / name).exists() for name in _STATE_FILES):
         return False
-    return any(Path(file).expanduser().is_file() for file in kubeconfig.split(os.pathsep) if file)
+    from asya.cli.cluster.kubeconfig import exists  # noqa: PLC0415  YAML is for clusters only
+
+    return exists(kubeconfig)

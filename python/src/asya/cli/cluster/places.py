@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from asya.cli.cluster.api import Cluster, ClusterError, Manifest
+from asya.cli.cluster.api import Cluster, Manifest
+from asya.cli.cluster.errors import ClusterError
 
 _SLICE_OF = "kubernetes.io/service-name"
 _SERVICE = "svc"

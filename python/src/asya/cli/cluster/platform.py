@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import ConfigDict, ValidationError
 
 from asya.api.fields import Model
-from asya.cli.cluster.api import Cluster, ClusterError
+from asya.cli.cluster.api import Cluster
+from asya.cli.cluster.errors import ClusterError
 
 GROUP, KIND = "composer.asya.sh", "Input"
 _TLS_PORT, _PORT = 5671, 5672

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from asya.cli.cluster.actors import Actor, actors_of, pick
-from asya.cli.cluster.api import Cluster, ClusterError
+from asya.cli.cluster.api import Cluster
+from asya.cli.cluster.errors import ClusterError
 from asya.cli.cluster.transport import opened
 from asya.errors import AsyaError, TransportError
 from asya.transports import Outgoing, Transport
@@ -51,7 +52,11 @@ def publish(cluster: Cluster, actor: Actor, envelopes: Sequence[Envelope], on_co
         async with opened(cluster, actor) as transport:
             await _publish(transport, actor.name, envelopes, on_confirmed)
 
-    asyncio.run(work())
+    try:
+        asyncio.run(work())
+    except ImportError as error:
+        extra = f"pip install 'asya[{actor.transport}]'"
+        raise ClusterError(f"{actor.transport} needs the package {error.name}: {extra}") from None
 
 
 async def _publish(transport: Transport, actor: str, envelopes: Sequence[Envelope], on_confirmed: Confirmed) -> None:

@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator, Mapping
 from urllib.parse import urlsplit
 
 from asya.cli.cluster.actors import Actor
-from asya.cli.cluster.api import Cluster, ClusterError
+from asya.cli.cluster.api import Cluster
+from asya.cli.cluster.errors import ClusterError
 from asya.cli.cluster.places import find_places
 from asya.cli.cluster.platform import Rabbitmq, transports_of
 from asya.cli.cluster.tunnel import Tunnel

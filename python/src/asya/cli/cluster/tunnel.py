@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from asya.cli.cluster.api import Cluster, ClusterError
+from asya.cli.cluster.api import Cluster
+from asya.cli.cluster.errors import ClusterError
 from asya.cli.cluster.places import Address, Place, PodPort
 
 _CHUNK = 256 * 1024
