@@ -264,6 +264,57 @@ class TestWaiting:
         await depth_becomes(redis, transport, "b", ready=1)
 
 
+class TestSettling:
+    async def test_of_two_settlements_at_once_one_counts(self, redis: RedisHarness) -> None:
+        transport = await redis.connect("a", "b")
+        inbox = Inbox()
+        await transport.consume("a", 1, inbox)
+        await transport.publish([Outgoing("a", b"in")])
+        held = await inbox.take()
+        done = [transport.complete(held, [Outgoing("b", b"out")]) for _ in range(2)]
+        first, second = await asyncio.gather(*done, return_exceptions=True)
+        assert first is None
+        assert isinstance(second, LeaseLostError)
+        await depth_becomes(redis, transport, "b", ready=1)
+
+    async def test_a_process_that_slept_through_its_lease_does_nothing(self, redis: RedisHarness) -> None:
+        """It does not know yet that the message is somebody else's."""
+        redis.lease_seconds = 0.3
+        asleep, awake = await redis.connect("a", "b"), await redis.connect()
+        inbox, other = Inbox(), Inbox()
+        consumer = await asleep.consume("a", 1, inbox)
+        assert isinstance(asleep, RedisTransport)
+        asleep._consumers[0]._keeper.cancel()
+        await asleep.publish([Outgoing("a", b"in")])
+        held = await inbox.take()
+        consumer.set_credit(0)
+        await awake.consume("a", 1, other)
+        await awake.extend(await other.take(), 30.0)
+        assert not held.token.lost
+        with pytest.raises(LeaseLostError):
+            await asleep.complete(held, [Outgoing("b", b"twice")])
+        await depth_becomes(redis, awake, "a", ready=0, in_flight=1)
+        await depth_becomes(redis, awake, "b", ready=0)
+
+    async def test_giving_back_leaves_the_number_of_deliveries(self, redis: RedisHarness) -> None:
+        transport = await redis.connect("a")
+        inbox = Inbox()
+        await transport.consume("a", 1, inbox)
+        await transport.publish([Outgoing("a", b"in")])
+        for _ in range(3):
+            delivery = await inbox.take()
+            assert delivery.attempts == 1
+            await transport.complete(delivery, settle=Settle.RELEASE)
+        await transport.complete(await inbox.take())
+
+    async def test_a_retry_that_is_due_counts_as_ready_though_nobody_consumes(self, redis: RedisHarness) -> None:
+        """An actor at zero replicas is woken by it."""
+        transport = await redis.connect("a")
+        await transport.publish([Outgoing("a", b"again", 0.3)])
+        await depth_becomes(redis, transport, "a", ready=0, delayed=1)
+        await depth_becomes(redis, transport, "a", ready=1, delayed=0)
+
+
 class TestAddresses:
     async def test_a_user_may_do_what_the_guide_lists_and_needs_no_more(self, server: Server) -> None:
         """The line of the guide, as it stands there."""
