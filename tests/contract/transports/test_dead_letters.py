@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Sequence
+from itertools import cycle
 from typing import Any
 
 import pytest
-from tests.contract.transports.harness import Harness, Inbox, MemoryHarness, SqliteHarness, depth_becomes
+from tests.contract.transports.harness import Harness, Inbox, MemoryHarness, depth_becomes
 
-from asya.errors import ConnectionLostError, LeaseLostError, NoDestinationError, TooLargeError, TransportError
+from asya.errors import ConnectionLostError, LeaseLostError, NoDestinationError, TooLargeError
 from asya.transports import DeadLetter, Outgoing, Settle, Transport
 
 SETTLING = {
@@ -30,18 +30,20 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("asya.transports.sqs.dead_letters.POLL_SECONDS", 0)
 
 
-async def dead_lettered(
-    harness: Harness, bodies: Sequence[bytes], *, reason: str = "sump-failed", actor: str = "a"
-) -> Transport:
-    """Have messages dead-lettered by a consumer that is gone afterwards."""
-    transport = await harness.connect(actor)
-    await transport.publish([Outgoing(actor, body) for body in bodies])
+async def dead_lettered(harness: Harness, bodies: Sequence[bytes], *reasons: str) -> Transport:
+    """Have messages dead-lettered, for one of the `reasons` each, by a consumer that is gone afterwards."""
+    transport = await harness.connect("a")
+    await transport.publish([Outgoing("a", body) for body in bodies])
     inbox = Inbox()
-    consumer = await transport.consume(actor, len(bodies), inbox)
-    for _ in bodies:
-        await transport.complete(await inbox.take(), settle=Settle.DEAD_LETTER, reason=reason)
+    consumer = await transport.consume("a", len(bodies), inbox)
+    deliveries = await inbox.take_many(len(bodies))
+    consumer.set_credit(0)
+    why = dict(zip(bodies, reasons or cycle(["sump-failed"]), strict=False))
+    await asyncio.gather(
+        *(transport.complete(each, settle=Settle.DEAD_LETTER, reason=why[each.body]) for each in deliveries)
+    )
     await consumer.close()
-    await depth_becomes(harness, transport, actor, ready=0, in_flight=0, dead=len(bodies))
+    await depth_becomes(harness, transport, "a", ready=0, in_flight=0, dead=len(bodies))
     return transport
 
 
@@ -52,17 +54,17 @@ async def browsed(transport: Transport, actor: str = "a") -> list[DeadLetter]:
 
 async def test_reason_attempts_and_age_are_told(harness: Harness) -> None:
     before = time.time()
-    transport = await dead_lettered(harness, [b'{"n": 1}'], reason="too-large")
-    (letter,) = await browsed(transport)
-    assert (letter.body, letter.actor, letter.reason, letter.attempts) == (b'{"n": 1}', "a", "too-large", 1)
-    if not isinstance(harness, MemoryHarness):  # its clock is the loop's
+    transport = await dead_lettered(harness, [b'{"n": 1}', b"2"], "too-large", "")
+    letters = await browsed(transport)
+    assert {letter.body: letter.reason for letter in letters} == {b'{"n": 1}': "too-large", b"2": None}
+    assert {(letter.actor, letter.attempts) for letter in letters} == {("a", 1)}
+    for letter in letters:
         assert letter.since is not None
-        assert before - 1 <= letter.since <= time.time() + 1
-
-
-async def test_what_nobody_gave_a_reason_for_has_none(harness: Harness) -> None:
-    transport = await dead_lettered(harness, [b"1"], reason="")
-    assert [letter.reason for letter in await browsed(transport)] == [None]
+        if not isinstance(harness, MemoryHarness):  # its clock is the loop's
+            assert before - 1 <= letter.since <= time.time() + 1
+    with pytest.raises(NoDestinationError, match="missing"):
+        await browsed(transport, "missing")
+    assert await transport.dead_letters("missing", 1) == []
 
 
 async def test_looking_twice_shows_the_same(harness: Harness) -> None:
@@ -73,49 +75,29 @@ async def test_looking_twice_shows_the_same(harness: Harness) -> None:
     await depth_becomes(harness, transport, "a", ready=0, dead=12)
 
 
-async def test_a_redriven_message_comes_once_with_all_its_attempts(harness: Harness) -> None:
-    bodies = [b"\xff 1", b"2", b"3"]
-    transport = await dead_lettered(harness, bodies)
+async def test_each_is_redriven_edited_dropped_or_left_alone(harness: Harness) -> None:
+    """What is redriven comes once, and has all its attempts again."""
+    transport = await dead_lettered(harness, [b"\xff as it was", b"bad", b"copy", b"copy", b"left"])
     async with transport.open_dead_letters("a") as letters:
-        async for letter in letters.browse():
-            if letter.body != b"2":
-                await letters.redrive(letter)
-    inbox = Inbox()
-    await transport.consume("a", 5, inbox)
-    deliveries = await inbox.take_many(2)
-    assert sorted((delivery.body, delivery.attempts) for delivery in deliveries) == [(b"3", 1), (b"\xff 1", 1)]
-    for delivery in deliveries:
-        await transport.complete(delivery)
-    await depth_becomes(harness, transport, "a", ready=0, in_flight=0, dead=1)
-    assert [letter.body for letter in await browsed(transport)] == [b"2"]
-
-
-async def test_an_edited_message_comes_as_it_was_edited(harness: Harness) -> None:
-    transport = await dead_lettered(harness, [b"bad"])
-    async with transport.open_dead_letters("a") as letters:
-        (letter,) = [letter async for letter in letters.browse()]
+        found = {letter.body: letter async for letter in letters.browse()}
+        await letters.redrive(found[b"\xff as it was"])
         with pytest.raises(TooLargeError):
-            await letters.redrive(letter, b"x" * (harness.message_bytes + 1))
-        await letters.redrive(letter, b"good")
+            await letters.redrive(found[b"bad"], b"x" * (harness.message_bytes + 1))
+        await letters.redrive(found[b"bad"], b"good")
+        await letters.drop(found[b"copy"])
+        with pytest.raises(LeaseLostError):
+            await letters.drop(found[b"copy"])
+        with pytest.raises(LeaseLostError):
+            await letters.redrive(found[b"copy"])
+    await depth_becomes(harness, transport, "a", ready=2, dead=2)
+    assert sorted(letter.body for letter in await browsed(transport)) == [b"copy", b"left"]
     inbox = Inbox()
-    await transport.consume("a", 1, inbox)
-    await transport.complete(await inbox.take())
-    assert inbox.bodies == [b"good"]
-    await depth_becomes(harness, transport, "a", ready=0, in_flight=0, dead=0)
-
-
-async def test_dropping_takes_one_and_no_other(harness: Harness) -> None:
-    transport = await dead_lettered(harness, [b"1", b"2", b"2"])
-    async with transport.open_dead_letters("a") as letters:
-        found = [letter async for letter in letters.browse()]
-        one = next(letter for letter in found if letter.body == b"2")
-        await letters.drop(one)
-        with pytest.raises(LeaseLostError):
-            await letters.drop(one)
-        with pytest.raises(LeaseLostError):
-            await letters.redrive(one)
-    assert sorted(letter.body for letter in await browsed(transport)) == [b"1", b"2"]
-    await depth_becomes(harness, transport, "a", ready=0, dead=2)
+    consumer = await transport.consume("a", 2, inbox)
+    deliveries = await inbox.take_many(2)
+    consumer.set_credit(0)
+    assert sorted((each.body, each.attempts) for each in deliveries) == [(b"good", 1), (b"\xff as it was", 1)]
+    await asyncio.gather(*map(transport.complete, deliveries))
+    await depth_becomes(harness, transport, "a", ready=0, in_flight=0, dead=2)
 
 
 async def test_what_dies_between_publishing_and_settling_leaves_two_never_none(
@@ -123,7 +105,7 @@ async def test_what_dies_between_publishing_and_settling_leaves_two_never_none(
 ) -> None:
     transport = await dead_lettered(harness, [b"precious"])
     if transport.name not in SETTLING:
-        pytest.skip("one step: see the next test, and the one of Redis")
+        pytest.skip("one step: see the tests of SQLite and Redis alone")
 
     def dies(*_: object) -> Any:
         raise ConnectionLostError("the process died")
@@ -136,27 +118,6 @@ async def test_what_dies_between_publishing_and_settling_leaves_two_never_none(
                 await letters.redrive(letter)
     await depth_becomes(harness, transport, "a", ready=1, dead=1)
     assert [letter.body for letter in await browsed(transport)] == [b"precious"]
-
-
-async def test_a_transaction_that_fails_leaves_the_dead_letter_alone(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not isinstance(harness, SqliteHarness):
-        pytest.skip("two steps: see the test before")
-    transport = await dead_lettered(harness, [b"precious"])
-
-    def fails(_store: object) -> None:
-        raise sqlite3.OperationalError("disk I/O error")
-
-    async with transport.open_dead_letters("a") as letters:
-        (letter,) = [letter async for letter in letters.browse()]
-        with monkeypatch.context() as patched:
-            patched.setattr("asya.transports.sqlite.store.Store.commit", fails)
-            with pytest.raises(TransportError):
-                await letters.redrive(letter)
-        await depth_becomes(harness, transport, "a", ready=0, dead=1)
-        await letters.redrive(letter)
-    await depth_becomes(harness, transport, "a", ready=1, dead=0)
 
 
 async def test_two_who_redrive_at_once_lose_nothing(harness: Harness) -> None:
@@ -180,10 +141,3 @@ async def test_two_who_redrive_at_once_lose_nothing(harness: Harness) -> None:
         await first.complete(await inbox.take())
     if first.name != "memory":  # publishes first, and then finds the letter gone
         assert Counter(inbox.bodies) == Counter(bodies)
-
-
-async def test_an_actor_without_a_queue_is_named(harness: Harness) -> None:
-    transport = await harness.connect("a")
-    with pytest.raises(NoDestinationError, match="missing"):
-        await browsed(transport, "missing")
-    assert await transport.dead_letters("missing", 1) == []

@@ -439,3 +439,27 @@ def test_reading_what_is_not_there(path: Path) -> None:
     with pytest.raises(TransportError, match="unable to open"):
         Reader(path, NAMES)
     assert not path.exists()  # nothing was made by looking
+
+
+async def test_a_redrive_that_is_not_written_leaves_the_dead_letter_alone(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport = await connect("a")
+    await transport.publish([Outgoing("a", b"precious")])
+    inbox = Inbox()
+    await transport.consume("a", 1, inbox)
+    await transport.complete(await inbox.take(), settle=Settle.DEAD_LETTER)
+
+    def fails(_store: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    async with transport.open_dead_letters("a") as letters:
+        (letter,) = [letter async for letter in letters.browse()]
+        with monkeypatch.context() as patched:
+            patched.setattr("asya.transports.sqlite.store.Store.commit", fails)
+            with pytest.raises(TransportError):
+                await letters.redrive(letter)
+        assert [each.body async for each in letters.browse()] == [b"precious"]
+        await letters.redrive(letter)
+    assert (await inbox.take()).body == b"precious"
+    assert await transport.dead_letters("a", 1) == []
