@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
 from tests.simulation.pods import WatchedTransport
 
-from asya.transports import Delivery, Outgoing, Settle
+from asya.transports import Consumer, Delivery, Outgoing, Settle
 from asya.transports.memory.broker import Lease
 
 
@@ -86,6 +86,31 @@ class DoubleSettle(WatchedTransport):
         return again
 
 
+class ForgetsWhatComesAgain(WatchedTransport):
+    """Takes a delivery of a message that it has had before for a copy of what is done, and acknowledges it unseen.
+
+    So it loses what a lease that ran out, or an end of a connection, has made void under its holder.
+    """
+
+    async def consume(self, actor: str, credit: int, on_delivery: Callable[[Delivery], None]) -> Consumer:
+        had: set[bytes] = set()
+
+        def once(delivery: Delivery) -> None:
+            if delivery.body in had:
+                self.complete(delivery).add_done_callback(_heard)
+                return
+            had.add(delivery.body)
+            on_delivery(delivery)
+
+        return await super().consume(actor, credit, once)
+
+
+def _heard(done: asyncio.Future[None]) -> None:
+    """What becomes of it is nobody's concern, that is the bug."""
+    if not done.cancelled():
+        done.exception()
+
+
 def _uncounted(message: Outgoing) -> Outgoing:
     envelope = json.loads(message.body)
     status = envelope.get("status") or {}
@@ -101,4 +126,5 @@ PLANTS: dict[str, type[WatchedTransport]] = {
     "lost-child": LostChild,
     "attempt-not-counted": AttemptNotCounted,
     "double-settle": DoubleSettle,
+    "forgets-what-comes-again": ForgetsWhatComesAgain,
 }

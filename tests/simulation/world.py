@@ -72,9 +72,9 @@ class ObservedBroker(MemoryBroker):
             self._world.facts.disturbances += 1
             raise
 
-    def settle(self, lease: Lease, settle: Settle) -> None:
+    def settle(self, lease: Lease, settle: Settle, reason: str = "") -> None:
         self._world.oracle.settles(lease, settle)
-        super().settle(lease, settle)
+        super().settle(lease, settle, reason)
 
     def end(self, lease: Lease) -> None:
         self._world.facts.disturbances += 1
