@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from asya.cli.cluster.options import Choice, mesh_options
 from asya.cli.shared import EXIT_INTERRUPTED, EXIT_NOT_SUCCEEDED, output_option, print_json, tells_errors
@@ -65,6 +66,11 @@ def _whose(command: F) -> F:
     def chosen(*, state: Path, cluster: Choice | None, transport: str | None, **given: Any) -> object:  # noqa: ANN401  of any command
         from asya.cli.dlq_mesh import find_mesh  # noqa: PLC0415  not needed for --help
 
+        source = click.get_current_context().get_parameter_source
+        if any(source(name) is ParameterSource.COMMANDLINE for name in ("context", "kubeconfig")):
+            if source("transport") is ParameterSource.COMMANDLINE:
+                raise click.UsageError("--transport is a broker without its cluster, --context a cluster: give one")
+            transport = None
         return command(mesh=find_mesh(state, cluster, transport), **given)
 
     option = click.option(
