@@ -58,6 +58,10 @@ _SHORTER_THAN: Final = re.compile(r"must be shorter than (\d+) bytes")
 _BEYOND: Final = "beyond the limit"
 
 
+class CredentialsError(DeniedError):
+    """AWS does not know who asks: the key was deleted, or was never good."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """AWS's answer to a call that failed, or to one entry of a batch.
@@ -88,7 +92,7 @@ def translated(refusal: Refusal, place: Place | None = None, size: int = 0) -> T
     if code in _CLOCK or (code in _CREDENTIALS and ("expired" in message or "not yet current" in message)):
         return ConnectionLostError(f"AWS refuses the time of this machine's clock ({message})")
     if code in _CREDENTIALS:
-        return DeniedError(f"AWS does not accept the credentials: {code} ({message})")
+        return CredentialsError(f"AWS does not accept the credentials: {code} ({message})")
     if code in _LOST or _BEYOND in message:
         return LeaseLostError(f"the delivery is no longer ours: {message or code}")
     if place is not None and (limit := _limit(code, message)) is not None:

@@ -4,42 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from typing import Any, Final
 
 from asya.errors import ConnectionLostError, NoDestinationError, RefusedError, TransportError
 from asya.transports.base import Link
 from asya.transports.naming import QueueNames
+from asya.transports.parts import Backoff
 from asya.transports.settings import SqsSettings
 from asya.transports.sqs import places
 from asya.transports.sqs.client import Client, Threads
 from asya.transports.sqs.places import Place
+from asya.transports.sqs.refusals import CredentialsError
 
 log = logging.getLogger(__name__)
-FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
 KNOWN: Final = 1024
 """Addresses that are kept; a message may name any actor."""
 _ANYBODY: Final = "x-sink"
-
-
-class Backoff:
-    """Waiting times in seconds: doubled each time up to a cap, then shortened by up to half at random."""
-
-    def __init__(self) -> None:
-        self._next = FIRST_WAIT
-
-    def reset(self) -> None:
-        """Begin again with the shortest."""
-        self._next = FIRST_WAIT
-
-    def next(self) -> float:
-        """Return the next waiting time."""
-        wait, self._next = self._next, min(self._next * 2, LONGEST_WAIT)
-        return wait * random.uniform(0.5, 1.0)  # noqa: S311  spreads retries, guards nothing
-
-    async def wait(self) -> None:
-        """Sleep for the next waiting time."""
-        await asyncio.sleep(self.next())
 
 
 class Session:
@@ -94,6 +74,10 @@ class Session:
         try:
             answer = await threads.sqs(client, operation, parameters, place, self.settings)
         except ConnectionLostError as error:
+            self._lost(error)
+            raise
+        except CredentialsError as error:
+            # A key that is not accepted any more may have been replaced where the chain looks.
             self._lost(error)
             raise
         except TransportError:
