@@ -104,6 +104,12 @@ def test_the_last_message_counts_on_what_is_left(old: str, new: str) -> None:
     assert metadata.get("scaleOnDelayed", "true") == "true"
 
 
+@pytest.mark.parametrize(("old", "new", "least"), [("pubsub", "rabbitmq", 300), ("rabbitmq", "sqs", 5)])
+def test_a_number_that_may_be_minutes_old_is_not_believed_at_once(old: str, new: str, least: int) -> None:
+    scaler = moved(at_work(old), new, scaling={"cooldownPeriod": 5}).resources[f"{old}-scaled-object"]
+    assert scaler["spec"]["cooldownPeriod"] == least
+
+
 def test_a_set_that_cannot_be_composed_any_more_may_still_go_to_zero() -> None:
     observed = at_work("pubsub", scaling={"minReplicaCount": 2, "idleReplicaCount": 0, "paused": True})
     answer = moved(observed, "rabbitmq", queue={"deliveryLimit": 3})

@@ -14,7 +14,10 @@ from tests.cluster.clouds.aws_calls import asked, comparable, document
 from tests.cluster.clouds.managed import Managed, Manifest, Observation, differing
 
 ATTRIBUTES = {
+    "deduplicationScope": "DeduplicationScope",
     "delaySeconds": "DelaySeconds",
+    "fifoQueue": "FifoQueue",
+    "fifoThroughputLimit": "FifoThroughputLimit",
     "kmsDataKeyReusePeriodSeconds": "KmsDataKeyReusePeriodSeconds",
     "kmsMasterKeyId": "KmsMasterKeyId",
     "maxMessageSize": "MaximumMessageSize",
@@ -26,6 +29,9 @@ ATTRIBUTES = {
     "sqsManagedSseEnabled": "SqsManagedSseEnabled",
     "visibilityTimeoutSeconds": "VisibilityTimeout",
 }
+_BOOLEANS = ("fifoQueue", "sqsManagedSseEnabled")
+_FIXED = "fifoQueue"
+"""Only taken when a queue is created."""
 _LATE = ("kmsDataKeyReusePeriodSeconds", "maxMessageSize", "redriveAllowPolicy", "redrivePolicy")
 
 
@@ -60,7 +66,8 @@ class Queue:
 
     def update(self, managed: Managed) -> None:
         url, wanted = managed.external_name, managed.wanted
-        asked(self._sqs.set_queue_attributes, QueueUrl=url, Attributes=_attributes(wanted))
+        changeable = {name: value for name, value in wanted.items() if name != _FIXED}
+        asked(self._sqs.set_queue_attributes, QueueUrl=url, Attributes=_attributes(changeable))
         tags, found = wanted.get("tags", {}), managed.at_provider.get("tags", {})
         if surplus := sorted(found.keys() - tags.keys()):
             asked(self._sqs.untag_queue, QueueUrl=url, TagKeys=surplus)
@@ -115,7 +122,7 @@ def _fields(attributes: Mapping[str, str]) -> Manifest:
         text = attributes.get(attribute)
         if text is None:
             continue
-        if name == "sqsManagedSseEnabled":
+        if name in _BOOLEANS:
             found[name] = text == "true"
         else:
             found[name] = int(text) if text.isdigit() else text

@@ -216,6 +216,18 @@ def test_a_pod_has_the_rights_of_its_actor(mesh: Mesh, resize: dict[str, Manifes
     assert refused(lambda: iam.get_role(RoleName="asya_shop_paint"))
 
 
+def test_fifo_queues_with_limits_become_real(mesh: Mesh) -> None:
+    objects = mesh.compose("sqs-fifo", "turn", queue={"deletionPolicy": "Delete"})
+    for end in ("", "_dlq"):
+        found = attributes(mesh, address(mesh, f"asya_shop_turn{end}.fifo"))
+        assert (found["FifoQueue"], found["DeduplicationScope"]) == ("true", "messageGroup")
+        assert (found["FifoThroughputLimit"], found["MaximumMessageSize"]) == ("perMessageGroupId", "262144")
+    writes = mesh.provider.writes
+    mesh.after_a_poll()
+    assert mesh.provider.writes == writes
+    mesh.remove(objects)
+
+
 @pytest.mark.usefixtures("neighbours")
 @pytest.mark.parametrize(
     ("namespace", "account", "audience", "code"),

@@ -22,6 +22,8 @@ from asya_composer.settings import TransportName
 from asya_composer.transports import transport
 
 MOVED = "TransportMoved"
+_OLD_NEWS: Mapping[TransportName, int] = {"pubsub": 300}
+"""Seconds after which a broker's number of messages is true at the latest: until then none may have been left."""
 _PAUSED = "autoscaling.keda.sh/paused"
 
 
@@ -64,11 +66,13 @@ def _annotations(manifest: Manifest) -> Mapping[str, Any]:
 
 def _draining(context: Context) -> Context:
     """Return the actor as it works off what is left; what not every broker knows is left out."""
-    scaling = context.actor.spec.scaling.model_copy(
+    scaling = context.actor.spec.scaling
+    drained = scaling.model_copy(
         update={
             "enabled": True,
             "min_replica_count": 0,
             "idle_replica_count": None,
+            "cooldown_period": max(scaling.cooldown_period, _OLD_NEWS.get(context.transport, 0)),
             "initial_cooldown_period": 0,
             "paused": False,
             "paused_replica_count": None,
@@ -83,7 +87,7 @@ def _draining(context: Context) -> Context:
             ),
         }
     )
-    spec = context.actor.spec.model_copy(update={"scaling": scaling})
+    spec = context.actor.spec.model_copy(update={"scaling": drained})
     return replace(context, actor=context.actor.model_copy(update={"spec": spec}))
 
 
