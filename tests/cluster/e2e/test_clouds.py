@@ -15,16 +15,17 @@ import pytest
 from tests.cluster import platform
 from tests.cluster.clouds.aws_server import ACCOUNT
 from tests.cluster.clouds.crds import definitions
-from tests.cluster.e2e.install import VALUES
+from tests.cluster.e2e.install import SQS_REGION as REGION
 from tests.cluster.e2e.stage import Stage
 from tests.cluster.e2e.target import Own, Target
 from tests.cluster.processes import Component, Listening
 from tests.cluster.waiting import wait_until
 
+from asya_composer.kinds import COMPOSED
+
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.xdist_group("e2e")]
 NAMESPACE, MINE, NEIGHBOUR = "clouds", "mine", "neighbour"
-REGION, PORT = "eu-central-1", 4570
-ISSUER = "kubernetes.default.svc.cluster.local"
+PORT = 4570
 TOKEN = "/var/run/secrets/aws/token"
 PROBE = Path(__file__).with_name("probe.py")
 _CONFIG = {
@@ -32,6 +33,19 @@ _CONFIG = {
     "kind": "ClusterProviderConfig",
     "metadata": {"name": "default"},
     "spec": {"credentials": {"source": "IRSA"}},
+}
+# What a provider's package brings: Crossplane may compose its kinds.
+_ROLE = {
+    "apiVersion": "rbac.authorization.k8s.io/v1",
+    "kind": "ClusterRole",
+    "metadata": {"name": "fake-provider", "labels": {"rbac.crossplane.io/aggregate-to-crossplane": "true"}},
+    "rules": [
+        {
+            "apiGroups": sorted({each.group for each in COMPOSED if each.provider is not None}),
+            "resources": ["*"],
+            "verbs": ["*"],
+        }
+    ],
 }
 
 
@@ -44,23 +58,19 @@ def own(target: Target) -> Own:
 
 @pytest.fixture(scope="module")
 def endpoint(own: Own) -> Iterator[str]:
-    """moto with authorisation, and the provider; the cloud's kinds are served, and the platform knows the transport."""
+    """moto with authorisation, and the provider; the cloud's kinds are served."""
     plan, processes, kubectl = own.cluster.plan, own.cluster.processes, own.kubectl
     kubectl.apply(*definitions())
     for each in definitions():
         kubectl.wait(f"crd/{each['metadata']['name']}", "condition=Established")
-    kubectl.apply(_CONFIG)
+    kubectl.apply(_CONFIG, _ROLE)
     words = [f"--kubeconfig={plan.kubeconfig}", f"--host={plan.network.node}", f"--region={REGION}"]
     command = (sys.executable, "-m", "tests.cluster.clouds", "run", *words, f"--aws-port={PORT}", "--no-pubsub")
     root = {"PYTHONPATH": str(Path(__file__).parents[3])}
     clouds = Component("clouds", command, Listening(plan.network.node, PORT), environment=root)
     processes.start(clouds)
     processes.wait(clouds)
-    sqs = {"region": REGION, "accountId": ACCOUNT, "oidcProvider": ISSUER}
-    more = {"asya-crossplane": {"composition": {"input": {"transports": {"sqs": sqs}}}}}
-    platform.install(plan, VALUES, more)
     yield f"http://{plan.network.node}:{PORT}"
-    platform.install(plan, VALUES)
     processes.stop("clouds")
 
 
@@ -69,11 +79,16 @@ def clouds(own: Own, endpoint: str) -> Iterator[Stage]:
     """Two actors, whose queues, roles and policies are there."""
     stage = Stage(own, NAMESPACE)
     stage.kubectl.apply(*(stage.actor(name, transport="sqs") for name in (MINE, NEIGHBOUR)))
-    for name in (MINE, NEIGHBOUR):
-        for condition in ("QueueReady", "IdentityReady"):
-            stage.kubectl.wait(f"asyncactor/{name}", f"condition={condition}", namespace=NAMESPACE, seconds=180)
-    yield stage
-    stage.kubectl("delete", "asyncactors", "--all", f"--namespace={NAMESPACE}", "--timeout=120s", seconds=150)
+    try:
+        for name in (MINE, NEIGHBOUR):
+            for condition in ("QueueReady", "IdentityReady"):
+                stage.kubectl.wait(f"asyncactor/{name}", f"condition={condition}", namespace=NAMESPACE, seconds=180)
+        yield stage
+    finally:
+        # While the provider is there, which lets go of what it has made.
+        stage.kubectl("delete", "asyncactors", "--all", f"--namespace={NAMESPACE}", "--timeout=120s", seconds=150)
+        kinds = ",".join(each.resource for each in COMPOSED if each.server == "aws")
+        wait_until("no queue of theirs", lambda: not stage.get(kinds)["items"], 120)
 
 
 def queue(endpoint: str, actor: str) -> str:
