@@ -233,6 +233,18 @@ class TestWaiting:
         await inbox.take()
         assert 0.3 <= time.monotonic() - start < 3.0
 
+    async def test_ones_own_retry_comes_without_anybody_looking_for_it(
+        self, redis: RedisHarness, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("asya.transports.parts.leased_consumer.LOOK_SECONDS", 3600.0)
+        redis.lease_seconds = 3600.0
+        transport = await redis.connect("a")
+        inbox = Inbox()
+        await transport.consume("a", 1, inbox)
+        await transport.publish([Outgoing("a", b"in")])
+        await transport.complete(await inbox.take(), [Outgoing("a", b"again", 0.2)])
+        assert (await inbox.take()).body == b"again"
+
     async def test_one_call_prolongs_everything_that_is_held(self, server: Server) -> None:
         async with opened(server.url) as transport:
             await transport.declare([QueueSpec("a")])
@@ -278,7 +290,7 @@ class TestSettling:
         await depth_becomes(redis, transport, "b", ready=1)
 
     async def test_a_process_that_slept_through_its_lease_does_nothing(self, redis: RedisHarness) -> None:
-        """It does not know yet that the message is somebody else's."""
+        """Its clock slept as well, so that it does not know that the message is somebody else's."""
         redis.lease_seconds = 0.3
         asleep, awake = await redis.connect("a", "b"), await redis.connect()
         inbox, other = Inbox(), Inbox()
@@ -290,6 +302,7 @@ class TestSettling:
         consumer.set_credit(0)
         await awake.consume("a", 1, other)
         await awake.extend(await other.take(), 30.0)
+        held.token.leased += 3600
         assert not held.token.lost
         with pytest.raises(LeaseLostError):
             await asleep.complete(held, [Outgoing("b", b"twice")])

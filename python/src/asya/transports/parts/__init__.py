@@ -7,8 +7,8 @@ again, `Gathering` sends together what is asked for at once, `Backoff` waits.
 
 from asya.transports.parts.backoff import Backoff
 from asya.transports.parts.gathering import Gathering
-from asya.transports.parts.leased_consumer import Held, LeasedConsumer, Received, Source
-from asya.transports.parts.leased_transport import LeasedTransport, lost
+from asya.transports.parts.leased_consumer import Held, LeasedConsumer, Received, Source, lost
+from asya.transports.parts.leased_transport import LeasedTransport
 from asya.transports.parts.link_keeper import LinkKeeper
 from asya.transports.parts.listed_dead_letters import ListedDeadLetters
 

@@ -44,7 +44,7 @@ class Source(Protocol):
         """Give back at once what was received and not handed out."""
 
     async def extend(self, leases: Mapping[Hashable, float]) -> Collection[Hashable]:
-        """Hold messages for so many seconds from now, 0 being to ask only; return which are not ours any more."""
+        """Hold messages for so many seconds from now; return which are not ours any more."""
 
     async def tend(self) -> float:
         """Do what somebody has to do for the queue now and then; return for how many seconds that is enough."""
@@ -71,8 +71,13 @@ class Held:
 
     @property
     def lost(self) -> bool:
-        """Whether it was settled, or the broker has said that it is not ours any more."""
-        return self.id not in self.consumer.out
+        """Whether it was settled, or may be somebody else's, by what the broker has said or by our clock."""
+        return self.id not in self.consumer.out or time.monotonic() >= self.leased
+
+
+def lost() -> LeaseLostError:
+    """Return what is said of a delivery that is not ours any more."""
+    return LeaseLostError("the delivery was settled, or its lease was over")
 
 
 class LeasedConsumer:
@@ -109,10 +114,12 @@ class LeasedConsumer:
 
     async def extend(self, held: Held, seconds: float) -> None:
         """See `Transport.extend`; all that are asked for in one turn of the loop go in one call."""
-        held.until = time.monotonic() + seconds
-        await self._beat()
+        if not held.lost:
+            held.until = time.monotonic() + seconds
+            await self._beat()
         if held.lost:
-            raise LeaseLostError("the delivery was settled, or its lease was over")
+            held.settled()
+            raise lost()
 
     async def close(self) -> None:
         """Receive nothing more; what comes meanwhile goes back. What is held stays held. Idempotent."""
@@ -185,8 +192,9 @@ class LeasedConsumer:
             wait = min(LOOK_SECONDS, third)
             try:
                 wait = min(wait, await self._source.tend())
+                self.forget([held.id for held in self.out.values() if held.lost])
                 now = time.monotonic()
-                if any(held.leased < now or now + 2 * third > held.leased < held.until for held in self.out.values()):
+                if any(now + 2 * third > held.leased < held.until for held in self.out.values()):
                     await self._beat()
             except TransportError as error:
                 log.debug("looked after again in a moment: %s", error)

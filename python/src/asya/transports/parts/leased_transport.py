@@ -11,7 +11,7 @@ from typing import Any
 
 from asya.errors import ConnectionLostError, LeaseLostError, TooLargeError, TransportError
 from asya.transports.base import Consumer, DeadLetters, Delivery, Limits, Link, Outgoing, Settle, bodies
-from asya.transports.parts.leased_consumer import Held, LeasedConsumer, Source
+from asya.transports.parts.leased_consumer import Held, LeasedConsumer, Source, lost
 from asya.transports.parts.link_keeper import LinkKeeper
 
 
@@ -79,6 +79,7 @@ class LeasedTransport(ABC):
             raise ValueError(f"{settle} takes no messages")
         held: Held = delivery.token
         if held.lost:
+            held.settled()
             return _failed(lost())
         return self._settle(messages, held, settle, reason)
 
@@ -120,11 +121,6 @@ class LeasedTransport(ABC):
                 done.set_result(None)
             else:
                 done.set_exception(error)
-
-
-def lost() -> LeaseLostError:
-    """Return what is said of a delivery that is not ours any more."""
-    return LeaseLostError("the delivery was settled, or its lease was over")
 
 
 def _failed(error: TransportError) -> asyncio.Future[Any]:
