@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
@@ -79,6 +80,32 @@ async def test_a_lease_that_runs_out_goes_to_somebody_else(harness: Harness) -> 
     await quick.complete(again, [Outgoing("b", b"out")])
     await depth_becomes(harness, quick, "a", ready=0, in_flight=0, dead=0)
     await depth_becomes(harness, quick, "b", ready=1)
+
+
+@pytest.mark.parametrize("asked", ["complete", "extend"])
+async def test_a_lease_that_ran_out_frees_its_credit(harness: Harness, asked: str) -> None:
+    """Who stood still for longer than its leases, with all credit out, goes on receiving."""
+    if not harness.has_leases:
+        return
+    harness.lease_seconds = 0.3
+    transport, inbox = await harness.connect("a"), Inbox()
+    await transport.publish([Outgoing("a", b"1"), Outgoing("a", b"2")])
+    consumer = await transport.consume("a", 2, inbox)
+    held = await inbox.take_many(2)
+    await asyncio.sleep(harness.lease + 0.1)  # the time under test
+    ours, lost = [], []
+    for delivery in held:
+        try:
+            await (transport.complete(delivery) if asked == "complete" else transport.extend(delivery, 30.0))
+        except LeaseLostError:
+            lost.append(delivery.body)
+        else:
+            ours.append(delivery)  # where a lease that is over is still ours until somebody else takes the message
+    again = await inbox.take_many(len(lost))
+    assert sorted(delivery.body for delivery in again) == lost
+    consumer.set_credit(0)
+    await asyncio.gather(*map(transport.complete, [*again, *(ours if asked == "extend" else [])]))
+    await depth_becomes(harness, transport, "a", ready=0, in_flight=0, dead=0)
 
 
 async def test_an_extended_lease_is_kept(harness: Harness) -> None:

@@ -111,6 +111,7 @@ class Leases:
         if token.settled:
             return
         if (lost := token.lost()) is not None:
+            self.give_up(token)
             raise lost
         whole = min(max(1, round(seconds)), LONGEST)
         until = _end(whole)
@@ -118,6 +119,10 @@ class Leases:
         self._modify(token, whole, partial(_end_future, done))
         await done
         token.until = until
+
+    def give_up(self, token: Token) -> None:
+        """Let go of a delivery that is somebody else's by now: its credit is free, and Pub/Sub need not be told."""
+        self._settle(token)
 
     async def flush(self) -> None:
         """Wait until the broker has heard everything."""

@@ -116,6 +116,7 @@ class PubsubTransport:
         done = self._pending()
         then = partial(self._settle, done, token, settle is Settle.RELEASE)
         if (lost := token.lost()) is not None:
+            token.leases.give_up(token)
             self._end(done, lost)
         elif settle is Settle.DEAD_LETTER:
             topic = Topic(self._addresses.topic(self._addresses.dead_letters(delivery.actor)), delivery.actor)
