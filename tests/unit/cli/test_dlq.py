@@ -370,6 +370,11 @@ class TestWithSettings:
         asked = queue.run("list", ACTOR, "--transport", "rabbitmq", code=1)
         assert "the namespace is needed: --namespace, or ASYA_NAMESPACE" in asked.stderr
 
+    def test_a_broker_and_a_cluster_are_not_both_meant(self, queue: Queue) -> None:
+        runner = CliRunner()
+        both = ["dlq", "list", "--transport", "sqs", "--context", "production"]
+        assert "give one" in runner.invoke(main, both).stderr
+
     def test_a_broker_does_not_know_actors(self, queue: Queue) -> None:
         asked = queue.run("list", "--transport", "rabbitmq", code=1, ASYA_NAMESPACE="shop")
         assert "name them: asya dlq list ACTOR x-sump" in asked.stderr

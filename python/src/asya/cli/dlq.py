@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -17,8 +18,8 @@ import click
 from click.core import ParameterSource
 
 from asya.cli.cluster.options import Choice, mesh_options
-from asya.cli.shared import EXIT_INTERRUPTED, EXIT_NOT_SUCCEEDED, output_option, print_json, tells_errors
-from asya.errors import AsyaError, PolicyError
+from asya.cli.shared import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_NOT_SUCCEEDED, output_option, print_json, tells_errors
+from asya.errors import AsyaError, NoDestinationError, PolicyError
 from asya.policy import parse_duration
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from asya.cli.dlq_mesh import Mesh
     from asya.cli.dlq_tell import Summary
     from asya.cli.dlq_work import Result
+    from asya.transports import Transport
 
 F = TypeVar("F", bound=Callable[..., object])
 T = TypeVar("T")
@@ -180,20 +182,25 @@ def list_(mesh: Mesh, actors: tuple[str, ...], limit: int, output: str) -> None:
     Of all actors without ACTOR. Where messages have to be received to be looked at (all but SQLite), they are hidden
     from others for that moment, and given back.
 
-    Exit status: 0 listed, 1 error, 2 wrong usage.
+    Exit status: 0 listed, 1 error (of some actors only: the others are listed), 2 wrong usage.
     """
-    from asya.cli import dlq_tell  # noqa: PLC0415  not needed for --help
-
-    async def look() -> list[Summary]:
-        names = actors or await mesh.actors()
-        return [await _summary(mesh, actor, limit) for actor in names]
-
-    found = _run(look())
+    found, problems = _run(_summaries(mesh, actors, limit))
+    if problems and not found:
+        raise AsyaError("; ".join(dict.fromkeys(problems)))
+    for problem in dict.fromkeys(problems):
+        _warn(problem)
     if output == "json":
         print_json({"namespace": mesh.namespace, "actors": [one.record() for one in found]})
-        return
+    else:
+        _show_summaries(mesh, found, everybody=not actors)
+    sys.exit(EXIT_ERROR if problems else 0)
+
+
+def _show_summaries(mesh: Mesh, found: Sequence[Summary], *, everybody: bool) -> None:
+    from asya.cli import dlq_tell  # noqa: PLC0415  not needed for --help
+
     click.echo(mesh.where, err=True)
-    dead = [one for one in found if one.count or actors]
+    dead = [one for one in found if one.count or not everybody]
     if not dead:
         click.echo(f"no dead letters; actors: {', '.join(one.actor for one in found) or 'none'}", err=True)
         return
@@ -201,12 +208,31 @@ def list_(mesh: Mesh, actors: tuple[str, ...], limit: int, output: str) -> None:
         click.echo(line)
 
 
-async def _summary(mesh: Mesh, actor: str, limit: int) -> Summary:
+async def _summaries(mesh: Mesh, actors: Sequence[str], limit: int) -> tuple[list[Summary], list[str]]:
+    """Return what is in the queues, and what keeps some from being looked at; one connection for all that share it."""
+    names = sorted(actors or await mesh.actors(), key=lambda actor: (mesh.group(actor), actor))
+    found: list[Summary] = []
+    problems: list[str] = []
+    for _, group in groupby(names, mesh.group):
+        together = list(group)
+        try:
+            async with mesh.opened(together[0]) as transport:
+                for actor in together:
+                    try:
+                        found.append(await _summary(transport, actor, limit))
+                    except NoDestinationError as error:
+                        problems.append(str(error))
+        except AsyaError as error:
+            problems.append(f"{', '.join(together)}: {error}" if len(names) > 1 else str(error))
+    return sorted(found, key=lambda one: one.actor), problems
+
+
+async def _summary(transport: Transport, actor: str, limit: int) -> Summary:
     from asya.cli.dlq_tell import Summary  # noqa: PLC0415  not needed for --help
-    from asya.cli.dlq_work import browse  # noqa: PLC0415  as above
+    from asya.cli.dlq_work import browse_on  # noqa: PLC0415  as above
 
     found = Summary(actor)
-    async with contextlib.aclosing(browse(mesh, actor)) as letters:
+    async with contextlib.aclosing(browse_on(transport, actor)) as letters:
         async for letter, _ in letters:
             if found.count == limit:
                 found.more = True

@@ -40,6 +40,10 @@ class Mesh(ABC):
     async def actors(self) -> list[str]:
         """Return the names of all actors, the crew included."""
 
+    def group(self, actor: str) -> tuple[str, ...]:  # noqa: ARG002  where it matters
+        """Say which actors share a transport: those of whom this is the same."""
+        return ()
+
     @abstractmethod
     def opened(self, actor: str) -> AbstractAsyncContextManager[Transport]:
         """Open the transport of an actor."""
@@ -137,6 +141,11 @@ class ClusterMesh(Mesh):
     async def actors(self) -> list[str]:
         """See `Mesh.actors`."""
         return sorted(self._found)
+
+    def group(self, actor: str) -> tuple[str, ...]:
+        """See `Mesh.group`."""
+        found = self._found.get(actor)
+        return () if found is None else (found.transport or "", found.composition or "")
 
     def opened(self, actor: str) -> AbstractAsyncContextManager[Transport]:
         """See `Mesh.opened`.

@@ -18,7 +18,7 @@ from asya.cli.dlq_audit import Audit
 from asya.cli.dlq_letter import Letter, Query, again, letter_of
 from asya.cli.dlq_mesh import Mesh
 from asya.errors import AsyaError, ConnectionLostError, DeniedError, LeaseLostError, TransportError
-from asya.transports import DeadLetter, DeadLetters
+from asya.transports import DeadLetter, DeadLetters, Transport
 from asya.wire import Raw
 
 AT_ONCE = 16
@@ -44,8 +44,15 @@ class Result:
 
 async def browse(mesh: Mesh, actor: str) -> AsyncGenerator[tuple[Letter, bytes], None]:
     """Yield an actor's dead letters, with their bytes."""
+    async with mesh.opened(actor) as transport, contextlib.aclosing(browse_on(transport, actor)) as letters:
+        async for each in letters:
+            yield each
+
+
+async def browse_on(transport: Transport, actor: str) -> AsyncGenerator[tuple[Letter, bytes], None]:
+    """Yield an actor's dead letters from a transport that is open."""
     now = time.time()
-    async with mesh.opened(actor) as transport, transport.open_dead_letters(actor) as letters:
+    async with transport.open_dead_letters(actor) as letters:
         async for dead in letters.browse():
             yield letter_of(dead, now), dead.body
 

@@ -31,7 +31,7 @@ from asya.cli.cluster.options import Choice
 from asya.cli.cluster.places import Address, PodPort, find_places
 from asya.cli.main import main
 from asya.settings import load
-from asya.transports import QueueSpec, open_transport
+from asya.transports import Outgoing, QueueSpec, Settle, open_transport
 from asya.transports.settings import TransportSettings
 from asya.wire import decode
 
@@ -252,6 +252,37 @@ def test_many_are_sent_and_each_id_printed_in_order(scene: Scene, rabbitmq_url: 
     ids = [json.loads(line)["id"] for line in sent.stdout.splitlines()]
     got = {envelope.id: int(bytes(envelope.payload)) for envelope in received(rabbitmq_url, "clean", 700)}
     assert [got[each] for each in ids] == list(range(700))
+
+
+def test_dead_letters_are_listed_redriven_and_dropped_with_nothing_but_a_kubeconfig(
+    scene: Scene, rabbitmq_url: str
+) -> None:
+    async def bury() -> None:
+        transport, found = _transport(rabbitmq_url), asyncio.Queue[Any]()
+        await transport.open()
+        bodies = [b'{"id":"%d","route":{"curr":"clean"},"payload":1}' % number for number in range(3)]
+        await transport.publish([Outgoing("clean", body) for body in bodies])
+        await transport.consume("clean", len(bodies), found.put_nowait)
+        for _ in bodies:
+            delivery = await asyncio.wait_for(found.get(), 20)
+            await transport.complete(delivery, settle=Settle.DEAD_LETTER, reason="too-large")
+        await transport.close()
+
+    asyncio.run(bury())
+    listed = scene.asya("dlq", "list", "-n", NAMESPACE, "-o", "json")
+    dead = {each["name"]: each["reasons"] for each in json.loads(listed.stdout)["actors"]}
+    assert dead == {"clean": {"too-large": 3}, "keywords": {}}
+    assert listed.exit_code == 1, "two actors cannot be looked at"
+    assert "wrong-login: the broker at localhost" in listed.stderr
+    dropped = scene.asya("dlq", "drop", "clean", "2", "--yes", "-n", NAMESPACE)
+    assert (dropped.exit_code, dropped.stdout) == (0, "1 dropped\n")
+    redriven = scene.asya("dlq", "redrive", "clean", "--all", "-n", NAMESPACE)
+    audit = [json.loads(line) for line in redriven.stderr.splitlines() if line.startswith("{")]
+    assert sorted(line["id"] for line in audit) == ["0", "1"]
+    assert {(line["namespace"], line["actor"]) for line in audit} == {(NAMESPACE, "clean")}
+    assert sorted(envelope.id for envelope in received(rabbitmq_url, "clean", 2)) == ["0", "1"]
+    asked = scene.asya("dlq", "list", "claen", "-n", NAMESPACE)
+    assert (asked.exit_code, "has no actor 'claen'; there are: clean" in asked.stderr) == (1, True)
 
 
 @pytest.mark.parametrize(
