@@ -45,6 +45,8 @@ PACKAGES = (
     "taskiq",
     "taskiq-aio-pika",
     "celery",
+    "boto3",
+    "google-cloud-pubsub",
     "aio-pika",
     "pika",
     "amqp",
@@ -120,7 +122,7 @@ def _facts(bench: Bench, scale: Scale, engine: str | None, failures: list[str]) 
         "disk_flush_us": flush_us(OUTPUT),
         "scale": asdict(scale),
         "packages": _versions(PEERS),
-        "variants": bench.ring.variants,
+        "variants": bench.ring.variants | {f"{name} on SQS": way for name, way in bench.clouds.variants.items()},
         **bench.notes,
         "rounds": bench.samples.values,
         "curves": bench.curves,
@@ -161,7 +163,7 @@ def main() -> int:
     parser.add_argument(
         "rows", nargs="*", metavar="ROW", help="only rows and curves that begin with this, e.g. hop.sqlite"
     )
-    parser.add_argument("--quick", action="store_true", help="one short round and no curves: about a minute")
+    parser.add_argument("--quick", action="store_true", help="one short round and no curves: about two minutes")
     parser.add_argument("--rounds", type=int, help="how many rounds instead")
     parser.add_argument("--engine", help="ASYA_RABBITMQ_ENGINE of our pods; the sidecar's own default when absent")
     parser.add_argument("--page", type=Path, help="a Markdown page that holds the marks of a table, to be renewed")

@@ -10,17 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import mesh
+from tests.support.pubsub import EmulatorUnavailableError, find
 
 from benchmarks import curves, endurance, pods
+from benchmarks.clouds import Clouds
 from benchmarks.idle import Up
 from benchmarks.image import own_layer
 from benchmarks.judge import Samples
-from benchmarks.kinds import BY_NAME, KINDS, OURS, RAW, RAW_JSON, Kind, rotated
+from benchmarks.kinds import BY_NAME, CELERY, KINDS, OURS, PUBSUB_KINDS, RAW, RAW_JSON, SQS_KINDS, Kind, rotated
 from benchmarks.payload import MIB
 from benchmarks.ring import WITHIN, Ring
 from benchmarks.workers import PodSettings, our_environment
 
 FAN_OUT = 100
+_CPU_ROWS = ("cpu.sidecar", "cpu.runtime", "cpu.worker")
+_SQS_ROWS = ("hop.sqs", "cpu.sqs", "calls.sqs", "memory.sqs")
+_PUBSUB_ROWS = ("hop.pubsub", "cpu.pubsub", "memory.pubsub", "start.pubsub")
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,9 @@ class Scale:
     trial_hops: int
     answers: int
     composed: int
+    sqs: int
+    pubsub: int
+    idle_calls_seconds: float
     every: float
     idle_beside: bool = False
     """Whether `asya up` idles beside the other steps: a little noise for half a minute less."""
@@ -67,6 +75,9 @@ FULL = Scale(
     trial_hops=2000,
     answers=400,
     composed=200,
+    sqs=1200,
+    pubsub=6000,
+    idle_calls_seconds=60,
     every=0.05,
     # Another JSON library for the raw loop would say nothing about what a large payload costs here.
     payload_without=(RAW_JSON,),
@@ -87,6 +98,9 @@ QUICK = Scale(
     trial_hops=0,
     answers=100,
     composed=20,
+    sqs=300,
+    pubsub=2000,
+    idle_calls_seconds=22,
     every=0.02,
     idle_beside=True,
     without=(RAW,),
@@ -114,13 +128,18 @@ class Bench:
     samples: Samples = field(default_factory=Samples)
     curves: dict[str, dict[str, list[list[float]]]] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+    clouds: Clouds = field(init=False)
     _up: Up | None = None
+
+    def __post_init__(self) -> None:
+        ring = self.ring
+        self.clouds = Clouds(ring.python, ring.folder, ring.pods, self.samples, ring.progress)
 
     # -- what there is to do
 
     def steps(self) -> list[Step]:
         """Everything, in order; within a round the kinds take turns, in each round in another order."""
-        found = [*self._before()]
+        found = [*self._before(), *self._clouds_before()]
         for number in range(self.scale.rounds):
             found += self._round(number)
         return [*found, *self._after()]
@@ -131,7 +150,7 @@ class Bench:
             found.append(Step("asya up with 50 actors", 4, self._start_up))
             if not self.scale.idle_beside:
                 found.append(Step("asya up idles", self.scale.idle_seconds, self._idle))
-        if self.scale.trial_hops and self._wants("hop.rabbitmq", "cpu", "latency", "payload"):
+        if self.scale.trial_hops and self._wants("hop.rabbitmq", *_CPU_ROWS, "latency", "payload"):
             found += [
                 Step(f"trial of {kind.name}", 12, partial(self._trial, kind))
                 for kind in KINDS
@@ -141,12 +160,12 @@ class Bench:
 
     def _round(self, number: int) -> list[Step]:
         order, scale, found = rotated(self._kinds, number), self.scale, list[Step]()
-        if self._wants("hop.rabbitmq.quorum", "cpu"):
+        if self._wants("hop.rabbitmq.quorum", *_CPU_ROWS):
             found += [
                 Step(f"quorum, {kind.name}", _seconds(kind, scale.hops), partial(self._quorum, number, kind))
                 for kind in order
             ]
-        if self._wants("hop.rabbitmq.classic", "cpu", "latency"):
+        if self._wants("hop.rabbitmq.classic", *_CPU_ROWS, "latency"):
             found += [
                 Step(
                     f"classic, {kind.name}",
@@ -171,15 +190,56 @@ class Bench:
             found.append(Step("SQLite", 2 + scale.sqlite / 9000, partial(self._sqlite, number)))
         if self._wants("start.sidecar"):
             found.append(Step("start", 2, partial(self._start, number)))
-        if self._wants("call"):
+        if self._wants("call."):
             found.append(Step("calls", 2 + scale.calls / 8000, partial(self._calls, number)))
         if self._wants("compose"):
             seconds = 4 + scale.answers * 0.015 + scale.composed * 0.04
             found.append(Step("composition function", seconds, partial(self._compose, number)))
+        return found + self._clouds_round(number)
+
+    def _clouds_before(self) -> list[Step]:
+        sqs, idle = self._wants("hop.sqs", "cpu.sqs", "calls.sqs", "memory.sqs", "start.sqs"), self._wants("calls.sqs")
+        pubsub = self._wants(*_PUBSUB_ROWS)
+        found = list[Step]()
+        if pubsub and (why := _no_emulator()):
+            found.append(Step("Pub/Sub", 1, partial(_left_out, why)))
+            pubsub = False
+        if sqs or pubsub:
+            found.append(Step("SQS and Pub/Sub", 6, partial(self.clouds.begin, sqs=sqs, pubsub=pubsub, idle=idle)))
+        if self.scale.trial_hops and self._wants(*_SQS_ROWS):
+            kinds = [kind for kind in SQS_KINDS if len(kind.variants) > 1]
+            found += [Step(f"trial of {kind.name} on SQS", 20, partial(self._sqs_trial, kind)) for kind in kinds]
+        return found
+
+    def _clouds_round(self, number: int) -> list[Step]:
+        scale, found = self.scale, list[Step]()
+        if self._wants(*_SQS_ROWS):
+            found += [
+                Step(
+                    f"SQS, {kind.name}",
+                    2 + scale.sqs / (70 if kind.name == CELERY else 400),
+                    partial(self.clouds.sqs, number, kind, scale.sqs),
+                )
+                for kind in rotated(SQS_KINDS, number)
+            ]
+        emulator = not _no_emulator()
+        if self._wants(*(row for row in _PUBSUB_ROWS if row != "start.pubsub")) and emulator:
+            found += [
+                Step(
+                    f"Pub/Sub, {kind.name}",
+                    1.5 + scale.pubsub / 2000,
+                    partial(self.clouds.pubsub, number, kind, scale.pubsub),
+                )
+                for kind in rotated(PUBSUB_KINDS, number)
+            ]
+        if self._wants("start.sqs") or (self._wants("start.pubsub") and emulator):
+            found.append(Step("start on SQS and Pub/Sub", 2, partial(self.clouds.start, number)))
         return found
 
     def _after(self) -> list[Step]:
         scale, found = self.scale, list[Step]()
+        if self._wants("calls.sqs"):
+            found.append(Step("SQS, a pod that idles", 2, partial(self.clouds.end_idle, scale.idle_calls_seconds)))
         if self._wants("memory.sidecar"):
             found.append(Step("memory", 2 + scale.memory / 5000, self._memory))
         if self._wants("fds.reconnects"):
@@ -202,8 +262,8 @@ class Bench:
 
     def _lanes(self) -> list[tuple[Kind, str]]:
         """Whose queues of which type will be needed."""
-        wanted = [(kind, "quorum") for kind in self._kinds if self._wants("hop.rabbitmq.quorum", "cpu")]
-        if self._wants("hop.rabbitmq.classic", "cpu", "latency", "payload"):
+        wanted = [(kind, "quorum") for kind in self._kinds if self._wants("hop.rabbitmq.quorum", *_CPU_ROWS)]
+        if self._wants("hop.rabbitmq.classic", *_CPU_ROWS, "latency", "payload"):
             wanted += [(kind, "classic") for kind in self._kinds]
         return wanted
 
@@ -215,6 +275,7 @@ class Bench:
         up, self._up = self._up, None
         if up is not None:
             await up.stop()
+        await self.clouds.close()
 
     # -- steps
 
@@ -233,6 +294,12 @@ class Bench:
         self.ring.variants[kind.name] = best
         self.notes.setdefault("trials", {})[kind.name] = rates
         return f"{rates}: {best}"
+
+    async def _sqs_trial(self, kind: Kind) -> str:
+        """Choose the way to set a framework up that takes the least CPU time: moto is what limits the rate."""
+        took = await self.clouds.trial(kind, self.scale.sqs // 4)
+        self.notes.setdefault("trials", {})[f"{kind.name} on SQS"] = took
+        return f"{took} µs CPU: {self.clouds.variants[kind.name]}"
 
     async def _quorum(self, number: int, kind: Kind) -> str:
         done = await self.ring.round(kind, "quorum", self.scale.hops)
@@ -366,6 +433,19 @@ class Bench:
         self.samples.add("replica.memory", 0, mib)
         await self.close()
         return f"{mib:.1f} MiB"
+
+
+def _no_emulator() -> str:
+    """Why there is no Pub/Sub emulator here; empty where there is one."""
+    try:
+        find()
+    except EmulatorUnavailableError as error:
+        return str(error)
+    return ""
+
+
+async def _left_out(why: str) -> str:
+    return f"left out: {why}"
 
 
 def _seconds(kind: Kind, hops: int) -> float:

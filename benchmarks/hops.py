@@ -19,6 +19,8 @@ class Hops:
 
     rate: float
     cpu_us: dict[str, float]
+    calls: float = 0.0
+    """Calls to the broker for one hop, where they are counted."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class _Mark:
     at: float
     arrived: int
     cpu: dict[str, float]
+    calls: float
 
 
 class CountError(AssertionError):
@@ -41,12 +44,13 @@ async def measure(
     progress: Callable[[float], None],
     within: float,
     every: float = 0.05,
+    calls: Callable[[], float] = lambda: 0.0,
 ) -> Hops:
     """Watch a worker that was just started carry `total` messages, then check the counts.
 
     `arrived` counts the target queue, `left` what the source still has, handed out included. The rate is taken between
     the first look after the warm-up and the last one before the end, so neither end is rounded to a poll. Looks are
-    `every` seconds apart, the same for all kinds.
+    `every` seconds apart, the same for all kinds. `calls` tells how many calls the broker has had from the worker.
 
     Raises:
         CountError: It was not done after `within` seconds, or the counts are wrong afterwards.
@@ -63,7 +67,8 @@ async def measure(
         # The clock is read around the count and the middle taken: the count itself costs time on a busy machine.
         before = time.monotonic()
         seen = await arrived()
-        mark = _Mark((before + time.monotonic()) / 2, seen, {name: cpu_seconds(pid) for name, pid in processes.items()})
+        at = (before + time.monotonic()) / 2
+        mark = _Mark(at, seen, {name: cpu_seconds(pid) for name, pid in processes.items()}, calls())
         progress(min(1.0, seen / total))
         if seen >= total * WARM_UP and first is None:
             first = mark
@@ -76,6 +81,7 @@ async def measure(
     return Hops(
         rate=count / (last.at - first.at),
         cpu_us={name: (last.cpu[name] - first.cpu[name]) / count * 1e6 for name in processes},
+        calls=(last.calls - first.calls) / count,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 OURS, RAW, RAW_JSON, LOOP = "asya", "raw loop", "raw loop, json", "aio-pika"
+BOTO3, CELERY, GOOGLE = "boto3 loop", "Celery", "google-cloud-pubsub"
 PREFETCH = 100
 
 
@@ -64,6 +65,26 @@ KINDS = (
     ),
     *FRAMEWORKS,
 )
+_OUR_POD = KINDS[0]
+SQS_KINDS = (
+    _OUR_POD,
+    Kind(BOTO3, "boto3_hop", "one process: long polls for ten, results and deletions in batches of ten; our messages"),
+    Kind(
+        CELERY,
+        "celery_sqs_hop",
+        "on SQS: kombu's transport, predefined queues, acks_late, no results, events, gossip, mingle or heartbeat",
+        ("solo", "threads 8"),
+    ),
+)
+PUBSUB_KINDS = (
+    _OUR_POD,
+    Kind(
+        GOOGLE,
+        "google_hop",
+        "its subscriber's callback publishes by its publisher, and acknowledges what is confirmed; our messages",
+    ),
+)
+EVERYBODY = (*KINDS, *SQS_KINDS[1:], *PUBSUB_KINDS[1:])
 BY_NAME = {kind.name: kind for kind in KINDS}
 NAMES = tuple(kind.name for kind in FRAMEWORKS)
 

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.charts import Bar, bars, lines
 from benchmarks.curves import CURVES
 from benchmarks.display import cells
-from benchmarks.kinds import KINDS, OURS
+from benchmarks.kinds import EVERYBODY, OURS
 from benchmarks.rows import ROWS
 
 _BARS = (
@@ -22,6 +22,8 @@ _BARS = (
     ("latency.p99", "Idle hop, 99th percentile"),
     ("payload.1mib", "Payloads of 1 MiB through one worker"),
     ("payload.1mib.memory", "Most memory of the worker meanwhile"),
+    ("cpu.sqs", "CPU time of the whole worker per hop, SQS"),
+    ("cpu.pubsub", "CPU time of the whole worker per hop, Pub/Sub"),
     ("fanout", "Confirmed results per second, 100 for each call"),
 )
 _STYLE = """
@@ -90,7 +92,7 @@ def _page(results: Mapping[str, Mapping[str, Any]], drawn: Mapping[str, str], se
         )
     who = "".join(
         f"<tr><td>{kind.name}</td><td>{'yes' if kind.confirms else 'no'}</td><td>{escape(kind.how)}</td></tr>"
-        for kind in KINDS
+        for kind in EVERYBODY
     )
     figures = "".join(f"<figure>{text}</figure>" for text in drawn.values())
     told = "".join(f'<p class="note">{escape(sentence)}</p>' for sentence in sentences)

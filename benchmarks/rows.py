@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.kinds import LOOP, NAMES, RAW_JSON
+from benchmarks.kinds import BOTO3, CELERY, GOOGLE, LOOP, NAMES, RAW_JSON
 
 Better = Literal["more", "less"]
 
@@ -122,6 +122,16 @@ ROWS = (
     Row("compose.memory", "most memory of the function's process", "MiB", "less", (Goal(80),)),
     Row("compose.start", "exec of the function to its first answer over mTLS", "ms", "less", (Goal(1500),)),
     Row("compose.image", "what its image adds to the base (where `make images` built it)", "MiB", "less"),
+    Row("hop.sqs", "hops of one pod on SQS; moto is the limit", "hops/s", "more"),
+    Row("cpu.sqs", "CPU of the whole worker per hop, SQS", "µs", "less", (Goal(0.5, (BOTO3,)), Goal(0.5, (CELERY,)))),
+    Row("calls.sqs", "API calls for a message under load", "", "less", (Goal(0.35),), ("calls.sqs.idle",)),
+    Row("calls.sqs.idle", "API calls in a second of a pod that idles", "", "less", (Goal(0.1),), asked=False),
+    Row("memory.sqs", "most resident memory of the sidecar, SQS", "MiB", "less", (Goal(60),)),
+    Row("start.sqs", "exec of the sidecar to the handler's first call, SQS", "ms", "less", (Goal(700),)),
+    Row("hop.pubsub", "hops of one pod on Pub/Sub; the emulator is the limit", "hops/s", "more"),
+    Row("cpu.pubsub", "CPU of the whole worker per hop, Pub/Sub", "µs", "less", (Goal(0.5, (GOOGLE,)),)),
+    Row("memory.pubsub", "most resident memory of the sidecar, Pub/Sub", "MiB", "less", (Goal(90),)),
+    Row("start.pubsub", "exec of the sidecar to the handler's first call, Pub/Sub", "ms", "less", (Goal(700),)),
     Row("replica.memory", "memory of a running replica, sidecar and runtime (PSS)", "MiB", "less", (Goal(48),)),
 )
 BY_ID = {row.id: row for row in ROWS}

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from tests.support.mesh import Mesh, Pod, environment, rabbitmq
 from tests.support.processes import Process
@@ -170,21 +170,29 @@ async def prepare_theirs(kind: Kind, url: str, queue_type: str, sizes: tuple[int
     Raises:
         RuntimeError: It could not.
     """
-    process = await asyncio.create_subprocess_exec(
-        str(python), str(SCRIPTS / f"{kind.script}.py"), "describe",
-        env=script_environment(url, queue_type, kind.variants[0]),
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
     # The bare loops move our message, so that the broker has the same to do; a framework makes its own.
     made = payload if kind in FRAMEWORKS else envelope
     values = b"[" + b",".join(made(size) for size in sizes) + b"]"
-    output, said = await process.communicate(values)
-    if process.returncode:
-        raise RuntimeError(f"{kind.name} could not make its queues:\n{said.decode()[-2000:]}")
-    found = json.loads(output)
+    found = await describe(kind, script_environment(url, queue_type, kind.variants[0]), values, python)
     bodies = [base64.b64decode(body) for body in found["bodies"]]
     way = Way(found["exchange"], found["key"], found["properties"], dict(zip(sizes, bodies, strict=True)))
     return Lane(url, "bench.in", "bench.out", way)
+
+
+async def describe(kind: Kind, environ: Mapping[str, str], values: bytes, python: Path) -> dict[str, Any]:
+    """Return what a script says about its messages. `values`: a JSON list of what they are to hold.
+
+    Raises:
+        RuntimeError: It failed.
+    """
+    process = await asyncio.create_subprocess_exec(
+        str(python), str(SCRIPTS / f"{kind.script}.py"), "describe",
+        env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    output, said = await process.communicate(values)
+    if process.returncode:
+        raise RuntimeError(f"{kind.name} could not make its queues:\n{said.decode()[-2000:]}")
+    return dict(json.loads(output))
 
 
 def our_environment(url: str, queue_type: str) -> dict[str, str]:

@@ -65,10 +65,14 @@ class MotoServer:
         self.stop()
         self._log.close()
 
+    def command(self) -> list[str]:
+        """How the server is run."""
+        return [sys.executable, "-m", __name__, str(self.port)]
+
     def start(self) -> None:
         """Start the server, and wait until it answers."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(self.port)],
+            self.command(),
             cwd=Path(__file__).parents[2],
             env={**os.environ, **ENVIRONMENT},
             stdin=subprocess.DEVNULL,
