@@ -45,7 +45,7 @@ def away(stage: Stage, namespace: str, *deployments: str) -> Iterator[None]:
         for name in deployments:
             stage.kubectl("scale", f"deployment/{name}", "--replicas=0", where)
         gone = [name for name in _pods(stage, namespace) if name.startswith(deployments)]
-        stage.kubectl("delete", "pods", *gone, where, "--force", "--grace-period=0")
+        stage.kubectl("delete", "pods", *gone, where, "--force", "--grace-period=0", "--ignore-not-found")
         still = set(gone)
         wait_until("no pod of them", lambda: not still & set(_pods(stage, namespace)), 90)
         yield
