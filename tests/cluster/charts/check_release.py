@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[3]
 UMBRELLA = ROOT / "charts" / "asya"
 RELEASE, NAMESPACE = "asya", "asya-system"
 READY_SECONDS, TEST_SECONDS, UPGRADE_SECONDS = 180, 300, 300
-_OF_THE_SERVER = ("generation", "managedFields", "resourceVersion", "annotations")
+_OF_THE_SERVER = ("generation", "managedFields", "resourceVersion")
 Manifest = dict[str, Any]
 
 
@@ -51,7 +51,15 @@ def rendered(helm: Any) -> list[Manifest]:
 
 def live(kube_cluster: Cluster, rendered: list[Manifest]) -> dict[tuple[str, str], Manifest]:
     """Return the release's objects as they are, without what the API server counts and notes."""
-    found = kube_cluster.kubectl("get", std_input=yaml.safe_dump_all(rendered), namespace=NAMESPACE)
+    found: list[Manifest] = []
+    # A namespace on the command line would be asked of those that are in another one by their manifest.
+    named = [each for each in rendered if "namespace" in each["metadata"]]
+    others = [each for each in rendered if each not in named]
+    for group, options in ((named, {}), (others, {"namespace": NAMESPACE})):
+        if group:
+            got = kube_cluster.kubectl("get", std_input=yaml.safe_dump_all(group), **options)
+            found += got if isinstance(got, list) else [got]
+    assert len(found) == len(rendered)
     for each in found:
         each.pop("status", None)
         for name in _OF_THE_SERVER:

@@ -149,11 +149,20 @@ def in_pods(stage: Stage) -> Iterator[None]:
         select(stage, {"app": RELAY})
         yield
     finally:
-        select(stage, None)
-        # What has been made for the selector stays, and would lead to where nobody listens.
-        kubectl("delete", "endpoints", BROKER, where, "--ignore-not-found")
-        kubectl("delete", "endpointslices", where, f"--selector={slices},endpointslice.kubernetes.io/managed-by")
         kubectl("delete", "pod", RELAY, where, "--ignore-not-found", "--grace-period=0", "--force")
+        # What has been made for the selector outlives it: first it must lead nowhere any more.
+        managed = f"--selector={slices},endpointslice.kubernetes.io/managed-by"
+        wait_until("no way to the pod", lambda: not addresses(kubectl.get("endpointslices", where, managed)), 60)
+        select(stage, None)
+        kubectl("delete", "endpoints", BROKER, where, "--ignore-not-found")
+        kubectl("delete", "endpointslices", where, managed)
+
+
+def addresses(slices: Any) -> list[str]:
+    """The addresses in EndpointSlices."""
+    return [
+        address for each in slices["items"] for point in each.get("endpoints") or () for address in point["addresses"]
+    ]
 
 
 def select(stage: Stage, selector: dict[str, str] | None) -> None:
