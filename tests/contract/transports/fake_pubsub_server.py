@@ -20,6 +20,7 @@ _METHODS = {
     "Subscriber": {
         "Acknowledge": ("AcknowledgeRequest", "Nothing"),
         "ModifyAckDeadline": ("ModifyRequest", "Nothing"),
+        "GetSubscription": ("SubscriptionRequest", "Subscription"),
         "Pull": ("PullRequest", "PullResponse"),
     },
 }
@@ -169,6 +170,10 @@ class FakePubsubServer:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "You have passed an invalid ack ID to the service.")
         self.extended.append((request.ack_deadline_seconds, list(request.ack_ids)))
         return CLASSES["Nothing"]()
+
+    async def _getsubscription(self, request: Any, context: Any) -> Any:
+        await self._check("GetSubscription", context)
+        return CLASSES["Subscription"](name=request.subscription)
 
     async def _pull(self, request: Any, context: Any) -> Any:
         self._pulls += 1

@@ -213,6 +213,24 @@ async def test_ordered_messages_come_in_order(pubsub_endpoint: str) -> None:
         await transport.close()
 
 
+async def test_a_topic_without_its_subscription_is_no_destination(harness: PubsubHarness) -> None:
+    """While an actor's queue is made again, there is a moment in which Pub/Sub confirms what it does not keep."""
+    transport = await connect(harness, "a")
+    await transport.drop(["a"])
+    with pytest.raises(NoDestinationError):
+        await transport.publish([Outgoing("a", b"1")])
+    topic = f"projects/asya-test/topics/{harness.queue('a')}"
+    about = Call("create", topic, "", "a")
+    await transport._connection.call("CreateTopic", about, name=topic)
+    with pytest.raises(NoDestinationError):
+        await transport.publish([Outgoing("a", b"2")])
+    await transport.declare([QueueSpec("a")])
+    await transport.publish([Outgoing("a", b"3")])
+    inbox = Inbox()
+    await transport.consume("a", 1, inbox)
+    assert (await inbox.take()).body == b"3"
+
+
 async def test_a_dead_letter_says_how_often_it_was_delivered(harness: PubsubHarness) -> None:
     transport, inbox = await connect(harness, "a"), Inbox()
     await transport.consume("a", 1, inbox)

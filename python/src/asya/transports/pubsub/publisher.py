@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from asya.errors import DeniedError, NoDestinationError
 from asya.transports.pubsub.batches import Batches, Then
 from asya.transports.pubsub.connection import Connection
 from asya.transports.pubsub.messages import CLASSES
@@ -52,6 +53,7 @@ class Publisher:
     def __init__(self, connection: Connection, *, ordered: bool = False) -> None:
         self._connection, self._ordered = connection, ordered
         self._topics: dict[Topic, Batches[Publication]] = {}
+        self._missing: set[Topic] = set()
 
     def send(self, publication: Publication, then: Then) -> None:
         """Publish; `then` hears when it is confirmed, or why not."""
@@ -74,6 +76,30 @@ class Publisher:
                 del self._topics[topic]
 
     async def _publish(self, topic: Topic, publications: Sequence[Publication]) -> Sequence[None]:
+        if topic in self._missing:
+            await self._find(topic)
+        try:
+            return await self._send(topic, publications)
+        except NoDestinationError:
+            if len(self._missing) < KNOWN_TOPICS:
+                self._missing.add(topic)
+            raise
+
+    async def _find(self, topic: Topic) -> None:
+        """See that a topic that was missing has its subscription too.
+
+        It is made after the topic, and what is published in between is confirmed and gone.
+        """
+        name = topic.name.replace("/topics/", "/subscriptions/")
+        try:
+            await self._connection.call(
+                "GetSubscription", Call("look at", name, "roles/pubsub.viewer", topic.actor), subscription=name
+            )
+        except DeniedError as error:
+            log.warning("cannot tell whether %s has its subscription, publishing to it: %s", topic.name, error)
+        self._missing.discard(topic)
+
+    async def _send(self, topic: Topic, publications: Sequence[Publication]) -> Sequence[None]:
         message, attribute = CLASSES["Message"], CLASSES["Attribute"]
         await self._connection.call(
             "Publish",
