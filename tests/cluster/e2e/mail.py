@@ -27,6 +27,8 @@ BATCH = 100
 LIST_SECONDS, LIST_PAUSES = 5.0, 3
 _DELETED = 1000
 """Objects that S3 takes in one request for deletion, at most."""
+# moto sorts all objects for each page, and S3 itself gives what it likes to give.
+_ALL: dict[str, Any] = {"PaginationConfig": {"PageSize": 100_000}}
 Payload = Mapping[str, Any]
 
 
@@ -63,19 +65,16 @@ class Mail:
     def kept(self) -> dict[str, tuple[str, int]]:
         """Return the outcome of each message that x-sink kept, and how often it did, by the message's id."""
         found: dict[str, tuple[str, int]] = {}
-        with self._target.network():
-            for page in _s3(self._target).get_paginator("list_object_versions").paginate(Bucket=BUCKET):
-                for version in page.get("Versions", ()):
-                    outcome, name = _parts(version["Key"])
-                    found[name] = (outcome, found.get(name, ("", 0))[1] + 1)
+        for version in self._versions():
+            outcome, name = _parts(version["Key"])
+            found[name] = (outcome, found.get(name, ("", 0))[1] + 1)
         return found
 
     def forget(self) -> None:
         """Take away what was kept so far, of all namespaces; moto takes long to list many objects."""
+        found = [{name: each[name] for name in ("Key", "VersionId")} for each in self._versions()]
         with self._target.network():
-            client, found = _s3(self._target), []
-            for page in client.get_paginator("list_object_versions").paginate(Bucket=BUCKET):
-                found += [{name: each[name] for name in ("Key", "VersionId")} for each in page.get("Versions", ())]
+            client = _s3(self._target)
             for start in range(0, len(found), _DELETED):
                 client.delete_objects(Bucket=BUCKET, Delete={"Objects": found[start : start + _DELETED], "Quiet": True})
 
@@ -85,15 +84,17 @@ class Mail:
         Raises:
             KeyError: It has not.
         """
+        keys = (each["Key"] for each in self._versions() if _parts(each["Key"])[1] == identifier)
+        if (key := next(keys, None)) is None:
+            raise KeyError(identifier)
         with self._target.network():
-            client = _s3(self._target)
-            for page in client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
-                for each in page.get("Contents", ()):
-                    if _parts(each["Key"])[1] == identifier:
-                        document = client.get_object(Bucket=BUCKET, Key=each["Key"])["Body"].read()
-                        found: dict[str, Any] = json.loads(document)
-                        return found
-        raise KeyError(identifier)
+            found: dict[str, Any] = json.loads(_s3(self._target).get_object(Bucket=BUCKET, Key=key)["Body"].read())
+        return found
+
+    def _versions(self) -> list[dict[str, Any]]:
+        with self._target.network():
+            pages = _s3(self._target).get_paginator("list_object_versions").paginate(Bucket=BUCKET, **_ALL)
+            return [version for page in pages for version in page.get("Versions", ())]
 
     def wait(self, identifiers: Sequence[str], seconds: float, *, least: int | None = None) -> int:
         """Wait until x-sink has kept all messages, or at least so many of them; return how many it has.
