@@ -6,6 +6,7 @@ queue has no delivery limit (see `topology`).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 
 import aio_pika
@@ -16,6 +17,9 @@ from asya.transports.base import DeadLetter
 from asya.transports.rabbitmq import client, refusals
 from asya.transports.rabbitmq.dead_letter_headers import read
 from asya.transports.rabbitmq.engine import Destination, Publication
+
+# It tells of each call that was cancelled, as all are when a person stops the command.
+logging.getLogger("aiormq.channel").setLevel(logging.ERROR)
 
 
 class RabbitmqDeadLetters:
