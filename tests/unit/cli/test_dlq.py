@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from asya.cli.dlq_letter import again, letter_of
 from asya.cli.main import main
-from asya.errors import RefusedError
+from asya.errors import ConnectionLostError, LeaseLostError, RefusedError
 from asya.transports import DeadLetter, Delivery, Outgoing, QueueNames, QueueSpec, Settle
 from asya.transports.settings import SqliteSettings
 from asya.transports.sqlite import SqliteTransport
@@ -313,6 +313,34 @@ class TestRedrive:
         assert done["failed"] == [{"id": "one", "error": {"code": "transport.refused", "message": "the queue is full"}}]
         assert [decode(body).id for body in queue.dead()] == ["one"]
         assert [line.get("failed") for line in queue.audit()].count("the queue is full") == 1
+
+    def test_a_lost_connection_ends_it_and_says_how_far_it_came(
+        self, queue: Queue, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        queue.bury(envelope("one"), envelope("two"))
+
+        async def breaks(_self: Any, _letter: DeadLetter, _body: bytes | None = None) -> None:
+            raise ConnectionLostError("the broker is gone")
+
+        monkeypatch.setattr(SqliteDeadLetters, "redrive", breaks)
+        done = queue.run("redrive", ACTOR, "--all", code=1)
+        assert "the broker is gone; 0 of 2 are done, the rest stays" in done.stderr
+        assert len(queue.dead()) == 2
+
+    def test_what_somebody_else_took_meanwhile_is_told(self, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+        queue.bury(envelope("one"), envelope("two"))
+
+        async def too_late(_self: Any, _letter: DeadLetter, _body: bytes | None = None) -> None:
+            raise LeaseLostError("gone")
+
+        monkeypatch.setattr(SqliteDeadLetters, "redrive", too_late)
+        assert queue.json("redrive", ACTOR, "one", code=3)["gone"] == ["one"]
+
+    def test_copies_go_together_and_are_not_edited_as_one(self, queue: Queue) -> None:
+        queue.bury(envelope("one"), envelope("one"), envelope("one", {"n": 2}))
+        assert "3 dead letters have the id one" in queue.run("redrive", ACTOR, "one", "--payload", "1", code=1).stderr
+        assert queue.run("redrive", ACTOR, "one").stdout == "3 redriven\n"
+        assert len(queue.live()) == 3
 
     @pytest.mark.parametrize(
         ("arguments", "said"),
