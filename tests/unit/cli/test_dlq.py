@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 import pytest
 from click.testing import CliRunner, Result
 
-from asya.cli.dlq_letter import again, letter_of
+from asya.cli import dlq_options
+from asya.cli.dlq_letter import FIELDS, again, letter_of
 from asya.cli.main import main
 from asya.errors import ConnectionLostError, LeaseLostError, RefusedError
 from asya.transports import DeadLetter, Delivery, Outgoing, QueueNames, QueueSpec, Settle
-from asya.transports.settings import SqliteSettings
+from asya.transports.settings import TRANSPORTS, SqliteSettings
 from asya.transports.sqlite import SqliteTransport
 from asya.transports.sqlite.dead_letters import SqliteDeadLetters
 from asya.wire import Envelope, ErrorInfo, Route, Status, decode, encode, format_time, headers, raw
@@ -425,3 +426,9 @@ def test_copies_have_one_id_and_edits_another_digest() -> None:
     first, copy, other = (letter_of(DeadLetter(body, ACTOR, None), 0.0) for body in (b"x", b"x", b"y"))
     assert first == copy
     assert first.digest != other.digest
+
+
+def test_what_help_names_is_what_there_is() -> None:
+    """Told there once more, so that --help loads nothing."""
+    assert dlq_options._WHERE == tuple(FIELDS)
+    assert set(dlq_options._TRANSPORTS) == set(TRANSPORTS)
