@@ -12,7 +12,7 @@ from pathlib import Path
 import grpc
 import trustme
 from crossplane.function.proto.v1 import run_function_pb2_grpc as grpcv1
-from tests.support.rabbitmq import free_port
+from tests.support.host import free_port
 
 from asya_composer.function import run
 from benchmarks.composer_requests import FEW, MANY, neighbourhood, of_actor, percentiles, there

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 from tests.support import pubsub, redis
+from tests.support.host import NotInstalledError
 from tests.support.moto_server import ENVIRONMENT, MotoServer
 from tests.support.rabbitmq import (
     SERVER,
     BrokerAddress,
-    BrokerUnavailableError,
     drop_vhost,
     ensure_installed,
     new_vhost,
@@ -50,7 +50,7 @@ def redis_installed() -> None:
     """Have Debian's Redis, or skip; with CI=true a missing one is a failure."""
     try:
         redis.ensure_installed(os.environ)
-    except redis.ServerUnavailableError as error:
+    except NotInstalledError as error:
         if os.environ.get("CI") == "true":
             pytest.fail(str(error), pytrace=False)
         pytest.skip(str(error))
@@ -72,7 +72,7 @@ def rabbitmq_installed() -> None:
     """Have Debian's broker, or skip; with CI=true a missing broker is a failure."""
     try:
         ensure_installed(os.environ)
-    except BrokerUnavailableError as error:
+    except NotInstalledError as error:
         if os.environ.get("CI") == "true":
             pytest.fail(str(error), pytrace=False)
         pytest.skip(str(error))

@@ -11,7 +11,7 @@ import pytest
 from crossplane.function.proto.v1 import run_function_pb2 as fnv1
 from crossplane.function.proto.v1 import run_function_pb2_grpc as grpcv1
 from tests.compose.calls import Answer, actor, platform
-from tests.support.rabbitmq import free_port
+from tests.support.host import free_port
 
 from asya_composer.structs import to_struct
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import httpx
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
+from tests.support.host import free_port
 from tests.support.mesh import Mesh, sqlite
 from tests.support.otel import Collector
-from tests.support.rabbitmq import free_port
 
 from asya.settings import load
 from asya.transports import Outgoing, QueueSpec, Transport, open_transport

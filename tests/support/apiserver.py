@@ -7,9 +7,7 @@ these two. They are built by `make tools` from their Go modules.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import secrets
-import signal
 import socket
 import ssl
 import subprocess
@@ -24,6 +22,7 @@ from typing import Any, Self
 
 import trustme
 import yaml
+from tests.support.host import die_with_parent
 
 ROOT = Path(__file__).parents[2]
 READY_SECONDS = 90.0
@@ -31,8 +30,6 @@ STOP_SECONDS = 10.0
 # Documentation's addresses (RFC 5737): the server wants to advertise one that is not loopback, and nobody asks for it.
 _ADVERTISED = "192.0.2.1"
 _SERVICES = "198.51.100.0/24"
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)
 
 
 class ServerUnavailableError(Exception):
@@ -164,7 +161,7 @@ class ApiServer:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  one call of libc, no lock
+                preexec_fn=die_with_parent,  # noqa: PLW1509  one call of libc, no lock
             )
         self._running.append((name, process))
 
@@ -223,7 +220,3 @@ def _ports(count: int) -> list[int]:
         for probe in probes:
             probe.bind(("127.0.0.1", 0))
         return [int(probe.getsockname()[1]) for probe in probes]
-
-
-def _die_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -23,7 +23,7 @@ from typing import Any, Self
 
 import botocore.session
 from botocore.config import Config
-from tests.support.rabbitmq import _die_with_parent, free_port
+from tests.support.host import die_with_parent, free_port
 
 READY_SECONDS = 60.0
 REGION, ACCOUNT = "eu-west-1", "123456789012"
@@ -78,7 +78,7 @@ class MotoServer:
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509  one system call, no locks
+            preexec_fn=die_with_parent,  # noqa: PLW1509  one system call, no locks
         )
         deadline = time.monotonic() + READY_SECONDS
         while True:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.rabbitmq import free_port
+from tests.support.host import free_port
 
 SOURCE = Path(__file__).with_name("collector")
 TOOLCHAIN = Path(__file__).resolve().parents[2] / ".venvs" / "go" / "bin"

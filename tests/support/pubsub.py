@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -20,14 +18,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.rabbitmq import free_port
+from tests.support.host import die_with_parent, free_port
 
 FOLDERS = (Path("/usr/lib/google-cloud-sdk"), Path.home() / "google-cloud-sdk", Path("/opt/google-cloud-sdk"))
 WITHIN = Path("platform/pubsub-emulator/lib")
 START_SECONDS = 90.0
 GIVEN = "ASYA_TEST_PUBSUB_ENDPOINT"
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)
 
 
 class EmulatorUnavailableError(Exception):
@@ -87,7 +83,7 @@ class Emulator:
         options = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
         command = ["java", *options, "-jar", str(find()), "--host=127.0.0.1", f"--port={self.port}"]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=_die_with_parent)  # noqa: PLW1509
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=die_with_parent)  # noqa: PLW1509
         end = time.monotonic() + START_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > end:
@@ -119,7 +115,3 @@ def running(environ: Mapping[str, str] = os.environ) -> Iterator[str]:
         return
     with Emulator() as emulator:
         yield emulator.endpoint
-
-
-def _die_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import ctypes
 import fcntl
 import json
 import os
@@ -33,53 +32,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.support.host import die_with_parent, free_port, install
+
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 READY_SECONDS = 60.0
 SHARED_TICK = 0.2
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)
 
 
-class BrokerUnavailableError(Exception):
-    """No broker can be had here; the text says why."""
-
-
-def free_port() -> int:
-    """Return a loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+class NotStartedError(Exception):
+    """The broker is installed and did not come up; the text has its last words."""
 
 
 def ensure_installed(environ: Mapping[str, str]) -> None:
-    """Have Debian's rabbitmq-server, installing it when allowed (CI=true or ASYA_TEST_INSTALL=1, as root).
+    """Have Debian's rabbitmq-server, installing it when allowed.
 
     Raises:
-        BrokerUnavailableError: It is not there and may or could not be installed.
+        NotInstalledError: It is not there and may or could not be installed.
     """
-    if SERVER.exists():
-        return
-    allowed = environ.get("CI") == "true" or environ.get("ASYA_TEST_INSTALL") == "1"
-    apt = shutil.which("apt-get")
-    if not allowed or os.geteuid() != 0 or apt is None:
-        raise BrokerUnavailableError(
-            f"{SERVER} is missing; install Debian's rabbitmq-server, set ASYA_TEST_INSTALL=1 (root on Debian), "
-            "or name a broker by ASYA_TEST_RABBITMQ_URL"
-        )
-    with tempfile.TemporaryDirectory() as folder:
-        # The package starts the service when it is installed; a policy of 101 keeps it from doing so.
-        policy = Path(folder) / "policy-rc.d"
-        policy.write_text("#!/bin/sh\nexit 101\n")
-        policy.chmod(0o755)
-        quiet = {**environ, "DEBIAN_FRONTEND": "noninteractive", "POLICYRCD": str(policy), "RUNLEVEL": "1"}
-        for command in ([apt, "update", "-q"], [apt, "install", "-qy", "--no-install-recommends", "rabbitmq-server"]):
-            done = subprocess.run(command, env=quiet, capture_output=True, text=True, check=False, timeout=600)
-            if done.returncode:
-                raise BrokerUnavailableError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}"[-2000:])
-
-
-def _die_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if not SERVER.exists():
+        install("rabbitmq-server", environ, "name a broker by ASYA_TEST_RABBITMQ_URL")
 
 
 @dataclass
@@ -144,7 +115,7 @@ class Broker:
         """Start the node on the data it had, and wait until it answers."""
         environment = self._environment()
         # The signal comes when the starting *thread* ends, so only the main thread's life will do.
-        guard = _die_with_parent if threading.current_thread() is threading.main_thread() else None
+        guard = die_with_parent if threading.current_thread() is threading.main_thread() else None
         if self._epmd is None:
             epmd = shutil.which("epmd")
             assert epmd is not None, "rabbitmq-server depends on erlang-base, which brings epmd"
@@ -232,7 +203,7 @@ class Broker:
         deadline = time.monotonic() + READY_SECONDS
         while time.monotonic() < deadline:
             if self._node.poll() is not None:
-                raise BrokerUnavailableError(f"rabbitmq-server ended with {self._node.returncode}\n{self.logs()}")
+                raise NotStartedError(f"rabbitmq-server ended with {self._node.returncode}\n{self.logs()}")
             try:
                 # Listeners are the last step of the node's start, so an answer here means that it serves.
                 self.management("GET", "/api/overview")
@@ -240,7 +211,7 @@ class Broker:
                     return
             except (OSError, urllib.error.URLError):
                 time.sleep(0.1)
-        raise BrokerUnavailableError(f"rabbitmq-server did not answer within {READY_SECONDS:.0f} s\n{self.logs()}")
+        raise NotStartedError(f"rabbitmq-server did not answer within {READY_SECONDS:.0f} s\n{self.logs()}")
 
     def _environment(self) -> dict[str, str]:
         home = self._folder / "home"
@@ -334,7 +305,7 @@ def shared(folder: Path) -> Iterator[BrokerAddress]:
     """Use the node of `folder` together with others, starting it if there is none; the last to leave ends it.
 
     Raises:
-        BrokerUnavailableError: It did not start.
+        NotStartedError: It did not start.
     """
     with (folder / "users").open("a") as users, contextlib.ExitStack() as stack:
         fcntl.flock(users, fcntl.LOCK_SH)
@@ -373,7 +344,7 @@ def _started(folder: Path) -> Iterator[BrokerAddress]:
         deadline = time.monotonic() + 2 * READY_SECONDS
         while (address := _running(folder)) is None:
             if holder.poll() is not None or time.monotonic() > deadline:
-                raise BrokerUnavailableError(f"no broker was started\n{log.read_text(errors='replace')}")
+                raise NotStartedError(f"no broker was started\n{log.read_text(errors='replace')}")
             time.sleep(0.05)
         yield address
     finally:

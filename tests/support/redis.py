@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import socket
@@ -18,41 +17,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.support.rabbitmq import _die_with_parent, free_port
+from tests.support.host import die_with_parent, free_port, install
 
 READY_SECONDS = 30.0
 GIVEN = "ASYA_TEST_REDIS_URL"
 
 
-class ServerUnavailableError(Exception):
-    """No server can be had here; the text says why."""
-
-
 def ensure_installed(environ: Mapping[str, str]) -> None:
-    """Have Debian's redis-server, installing it when allowed (CI=true or ASYA_TEST_INSTALL=1, as root).
+    """Have Debian's redis-server, installing it when allowed.
 
     Raises:
-        ServerUnavailableError: It is not there and may or could not be installed.
+        NotInstalledError: It is not there and may or could not be installed.
     """
-    if shutil.which("redis-server") is not None:
-        return
-    allowed = environ.get("CI") == "true" or environ.get("ASYA_TEST_INSTALL") == "1"
-    apt = shutil.which("apt-get")
-    if not allowed or os.geteuid() != 0 or apt is None:
-        raise ServerUnavailableError(
-            "redis-server is missing; install Debian's package of that name, set ASYA_TEST_INSTALL=1 (root on Debian), "
-            f"or name a server by {GIVEN}"
-        )
-    with tempfile.TemporaryDirectory() as folder:
-        # The package starts the service when it is installed; a policy of 101 keeps it from doing so.
-        policy = Path(folder) / "policy-rc.d"
-        policy.write_text("#!/bin/sh\nexit 101\n")
-        policy.chmod(0o755)
-        quiet = {**environ, "DEBIAN_FRONTEND": "noninteractive", "POLICYRCD": str(policy), "RUNLEVEL": "1"}
-        for command in ([apt, "update", "-q"], [apt, "install", "-qy", "--no-install-recommends", "redis-server"]):
-            done = subprocess.run(command, env=quiet, capture_output=True, text=True, check=False, timeout=600)
-            if done.returncode:
-                raise ServerUnavailableError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}"[-2000:])
+    if shutil.which("redis-server") is None:
+        install("redis-server", environ, f"name a server by {GIVEN}")
 
 
 @dataclass
@@ -108,7 +86,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  one system call, no locks
+                preexec_fn=die_with_parent,  # noqa: PLW1509  one system call, no locks
             )
         deadline = time.monotonic() + READY_SECONDS
         while not self._answers():

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 import httpx
-from tests.support.rabbitmq import free_port
+from tests.support.host import free_port
 
 FOLDER = Path("/usr/lib/google-cloud-sdk/platform/pubsub-emulator")
 READY_SECONDS = 40.0

@@ -9,7 +9,7 @@ import subprocess
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.plan import ClusterError
 from tests.cluster.waiting import wait_until
-from tests.support.rabbitmq import free_port
+from tests.support.host import free_port
 
 _SECONDS = 30.0
 

@@ -22,7 +22,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from tests.support.rabbitmq import Broker, BrokerAddress, call_management, drop_vhost, free_port, new_vhost
+from tests.support.host import free_port
+from tests.support.rabbitmq import Broker, BrokerAddress, call_management, drop_vhost, new_vhost
 
 from asya.errors import (
     ConnectionLostError,

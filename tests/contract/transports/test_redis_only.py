@@ -15,7 +15,7 @@ import pytest_asyncio
 import trustme
 from tests.contract.transports.harness import Inbox, depth_becomes, depth_of, until
 from tests.contract.transports.redis_harness import RedisHarness
-from tests.support.rabbitmq import free_port
+from tests.support.host import free_port
 from tests.support.redis import Server
 
 from asya.errors import ConnectionLostError, DeniedError, LeaseLostError, RefusedError, TransportError

@@ -21,8 +21,8 @@ from kubernetes import client as kubernetes
 from kubernetes.client.exceptions import ApiException
 from tests.support.apiserver import ApiServer, ServerUnavailableError
 from tests.support.definition import crd_of
+from tests.support.host import free_port
 from tests.support.processes import until
-from tests.support.rabbitmq import free_port
 from tests.unit.operator import statuses
 from tests.unit.operator.objects import COMPOSED, Manifest, crew_map, pod
 

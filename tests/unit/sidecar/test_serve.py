@@ -6,7 +6,7 @@ import asyncio
 import socket
 
 import pytest
-from tests.support.rabbitmq import free_port
+from tests.support.host import free_port
 
 from asya.errors import SettingsError
 from asya.settings import load

@@ -20,9 +20,9 @@ from click.testing import CliRunner, Result
 from kubernetes import client as kubernetes
 from tests.support.apiserver import ApiServer, ServerUnavailableError
 from tests.support.definition import crd_of
+from tests.support.host import free_port
 from tests.support.moto_server import ENVIRONMENT, MotoServer
 from tests.support.processes import until
-from tests.support.rabbitmq import free_port
 
 from asya.api.xrd import definition
 from asya.cli.cluster.api import Cluster

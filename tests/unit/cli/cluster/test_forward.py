@@ -12,7 +12,7 @@ import yaml
 from kubernetes import client as kubernetes
 from tests.support.apiserver import ApiServer, ServerUnavailableError
 from tests.support.fake_kubelet import NODE, FakeKubelet
-from tests.support.rabbitmq import free_port
+from tests.support.host import free_port
 
 from asya.cli.cluster.api import Cluster
 from asya.cli.cluster.errors import ClusterError, ForbiddenError

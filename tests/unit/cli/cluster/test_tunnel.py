@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import trustme
-from tests.support.rabbitmq import free_port
+from tests.support.host import free_port
 
 from asya.cli.cluster.errors import ClusterError
 from asya.cli.cluster.places import Address
