@@ -430,5 +430,5 @@ def test_copies_have_one_id_and_edits_another_digest() -> None:
 
 def test_what_help_names_is_what_there_is() -> None:
     """Told there once more, so that --help loads nothing."""
-    assert dlq_options._WHERE == tuple(FIELDS)
+    assert tuple(FIELDS) == dlq_options._WHERE
     assert set(dlq_options._TRANSPORTS) == set(TRANSPORTS)
