@@ -1,10 +1,11 @@
-"""What all tests share: a real RabbitMQ, if one can be had."""
+"""What all tests share: the brokers and servers that can be had here."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from tests.support import pubsub, redis
 from tests.support.host import NotInstalledError
@@ -17,6 +18,10 @@ from tests.support.rabbitmq import (
     new_vhost,
     shared,
 )
+
+# Times are no property of the code: a busy machine is no counterexample.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 
 def pytest_report_header() -> str:

@@ -244,7 +244,7 @@ METADATA = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(metadata=METADATA, spec=SPECS, as_json=st.booleans())
 def test_a_good_manifest_comes_back_as_it_was(metadata: dict[str, Any], spec: dict[str, Any], as_json: bool) -> None:
     document = {"apiVersion": "asya.sh/v1alpha1", "kind": "AsyncActor", "metadata": metadata, "spec": spec}

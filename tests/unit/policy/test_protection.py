@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from asya.errors import PolicyError
@@ -59,7 +59,6 @@ def test_replicas_together_keep_to_the_rate(rate: float, burst: int, replicas: i
 # -- bucket
 
 
-@settings(deadline=None)
 @given(RATES, st.integers(1, 20), st.lists(st.floats(min_value=0, max_value=1e4), max_size=60))
 def test_never_more_than_the_burst_and_the_rate_in_any_stretch_of_time(
     rate: float, burst: int, steps: list[float]
