@@ -8,14 +8,18 @@ service account, EKS Pod Identity, instance), and it refreshes those that can be
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
+import ssl
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
+import botocore.credentials
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import (
@@ -31,9 +35,13 @@ from botocore.exceptions import (
 from botocore.exceptions import (
     ConnectionError as LibraryConnectionError,
 )
+from botocore.httpsession import get_cert_path
+from botocore.utils import get_environ_proxies
 
 from asya.errors import ConnectionLostError, DeniedError, TransportError
 from asya.transports.settings import SqsSettings
+from asya.transports.sqs.direct import AGENT, TARGETS, Credentials, Direct
+from asya.transports.sqs.exchange import Connections
 from asya.transports.sqs.places import Place
 from asya.transports.sqs.refusals import Refusal, translated
 
@@ -77,6 +85,7 @@ class Client:
             endpoint_url=settings.endpoint,
             config=self._config(settings.wait_seconds + _READ_SECONDS),
         )
+        self.direct = self._short_way()
 
     @property
     def endpoint(self) -> str:
@@ -116,6 +125,24 @@ class Client:
             answer["Body"] = answer["Body"].read()
         return answer
 
+    def _short_way(self) -> Direct | None:
+        """Return it, unless there are no credentials or a proxy or an address that only the library can deal with."""
+        credentials = self._session.get_credentials()
+        parts = urlsplit(self.endpoint)
+        if credentials is None or parts.path not in {"", "/"} or get_environ_proxies(self.endpoint):
+            return None
+        tls = None
+        if parts.scheme == "https":
+            tls = ssl.create_default_context(
+                cafile=self._session.get_config_variable("ca_bundle") or get_cert_path(verify=True)
+            )
+        return Direct(
+            self.endpoint,
+            str(self._sqs.meta.region_name),
+            partial(_frozen, credentials),
+            tls,
+        )
+
     def _config(self, read_seconds: float, **more: Any) -> Config:  # noqa: ANN401  as the library has it
         return Config(
             connect_timeout=_CONNECT_SECONDS,
@@ -125,15 +152,17 @@ class Client:
             tcp_keepalive=True,
             # What is sent is made here and tested; checking it again is a tenth of a call's time.
             parameter_validation=False,
-            user_agent_extra="asya",
+            user_agent_extra=AGENT,
             **more,
         )
 
 
 class Threads:
-    """Where calls block."""
+    """Where calls are made: those of a hop on the event loop, as long as nothing is wrong, others where they block."""
 
     def __init__(self) -> None:
+        self._connections = Connections()
+        self._hops = asyncio.Semaphore(_CALLS)
         self._calls = ThreadPoolExecutor(_CALLS, thread_name_prefix="sqs")
         self._polls = ThreadPoolExecutor(POLLS, thread_name_prefix="sqs-poll")
 
@@ -153,8 +182,15 @@ class Threads:
         self, client: Client, operation: str, parameters: dict[str, Any], place: Place | None, settings: SqsSettings
     ) -> dict[str, Any]:
         """Call SQS about `place`, and raise what went wrong in our words."""
-        pool = self._polls if operation == "receive_message" else self._calls
+        polls = operation == "receive_message"
+        pool = self._polls if polls else self._calls
         try:
+            if client.direct is not None and operation in TARGETS:
+                async with contextlib.nullcontext() if polls else self._hops:
+                    within = _READ_SECONDS + (settings.wait_seconds if polls else 0.0)
+                    found = await client.direct.call(self._connections, operation, parameters, within)
+                if found is not None:
+                    return found
             return await self._run(pool, partial(client.sqs, operation, parameters))
         except ClientError as error:
             resource = place.arn if place is not None else "*"
@@ -178,6 +214,7 @@ class Threads:
 
     def close(self) -> None:
         """Start nothing more."""
+        self._connections.close()
         self._calls.shutdown(wait=False, cancel_futures=True)
         self._polls.shutdown(wait=False, cancel_futures=True)
 
@@ -196,6 +233,12 @@ def _make(settings: SqsSettings) -> Client:
     if not client.has_credentials:
         raise NoCredentialsError
     return client
+
+
+def _frozen(credentials: botocore.credentials.Credentials) -> Credentials:
+    """Return what they are now; the library may ask the network for that."""
+    found = credentials.get_frozen_credentials()
+    return Credentials(str(found.access_key), str(found.secret_key), found.token)
 
 
 def _refusal(error: ClientError, operation: str, resource: str) -> Refusal:
