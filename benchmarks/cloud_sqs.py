@@ -122,7 +122,8 @@ class SqsPlace:
         inner = base64.b64decode(outer["body"])
 
         def make(number: int) -> str:
-            tagged = {**outer["properties"], "delivery_tag": str(uuid.uuid4())}
+            route = {**outer["properties"]["delivery_info"], "routing_key": self._source}
+            tagged = {**outer["properties"], "delivery_info": route, "delivery_tag": str(uuid.uuid4())}
             found = {**outer, "body": base64.b64encode(numbered(inner, number)).decode(), "properties": tagged}
             return base64.b64encode(_fresh(json.dumps(found)).encode()).decode()
 
