@@ -1,4 +1,4 @@
-"""Write `docs/reference/guarantees.md` from the truth table and from the failure matrix's kept results.
+"""Write `docs/reference/guarantees.md` from the truth table, the transports' promises and the kept failures.
 
 `--check` fails when the page is out of step with `tests/truth-table.yaml` or `tests/torture/results.json`.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import guarantees_failures
+import guarantees_promises
 import yaml
 from generated import checking, settle
 
@@ -82,7 +83,9 @@ def render(table: dict[str, Any], results: list[dict[str, Any]]) -> str:
         parts.append("| id | situation | the message goes to | the delivery is | what your message looks like then |\n")
         parts.append("|---|---|---|---|---|\n")
         parts += [_row(row) for row in table[name]]
-    parts.append(guarantees_failures.section(results))
+    parts.append(guarantees_promises.promises())
+    ids = [row["id"] for name in GROUPS for row in table[name]]
+    parts += [guarantees_promises.rows(ids, results), guarantees_failures.section(results)]
     return "".join(parts)
 
 

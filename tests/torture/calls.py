@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.torture.model import Ends, Row
+from tests.torture.model import CLOUDS, Ends, Row
 from tests.torture.pods import IN_FLIGHT
 from tests.torture.scene import FIRST, SECOND, Scene
 
@@ -60,8 +60,7 @@ async def memory_error(scene: Scene) -> Ends:
 async def oversize(scene: Scene) -> Ends:
     """Results over the transport's limit: into x-sump with the input. Their reports fit."""
     limit = 8192
-    name = "ASYA_SQLITE_MAX_MESSAGE_BYTES" if scene.kind == "sqlite" else "ASYA_RABBITMQ_MAX_MESSAGE_BYTES"
-    scene.settings[name] = str(limit)
+    scene.settings[f"ASYA_{scene.kind.upper()}_MAX_MESSAGE_BYTES"] = str(limit)
     every = scene.total // 20
     for number in range(scene.total):
         large = {FIRST if number % 2 else SECOND: "large", "size": limit} if number % every == 0 else None
@@ -110,11 +109,11 @@ async def hung_async(scene: Scene) -> Ends:
 _HUNG_IDS = ("call-timeout", "handler-error", "exhausted")
 ROWS = [
     Row("hung-sync", "functions that never return", hung_sync, _HUNG_IDS),
-    Row("hung-async", "coroutines that never return", hung_async, _HUNG_IDS),
+    Row("hung-async", "coroutines that never return", hung_async, _HUNG_IDS, long_only=CLOUDS),
     Row(
         "out-of-memory", "the runtime is ended because it uses too much memory", out_of_memory,
-        ("runtime-crashed", "handler-error"),
+        ("runtime-crashed", "handler-error"), long_only=CLOUDS,
     ),
-    Row("memory-error", "a function meets its memory limit", memory_error, ("handler-error",)),
+    Row("memory-error", "a function meets its memory limit", memory_error, ("handler-error",), long_only=CLOUDS),
     Row("oversize", "results over the size limit", oversize, ("too-large",)),
 ]  # fmt: skip

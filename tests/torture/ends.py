@@ -42,7 +42,7 @@ async def final_depths(scene: Scene, dead: Mapping[str, int]) -> dict[str, Depth
         )
 
     with suppress(AssertionError):  # the caller compares, and says what is left
-        await until(at_rest, within=10, what="", every=0.1)
+        await until(at_rest, within=10, what="", every=scene.pause)
     return await scene.depths()
 
 
@@ -61,7 +61,7 @@ async def _take(scene: Scene, actor: str) -> list[bytes]:
         return depth is not None and (depth.ready, depth.in_flight) == (0, 0)
 
     consumer = await scene.transport.consume(actor, BATCH, arrived)
-    await until(empty, within=scene.seconds, what=f"{actor} is emptied", every=0.1)
+    await until(empty, within=scene.seconds, what=f"{actor} is emptied", every=scene.pause)
     await asyncio.gather(*waiting)
     await consumer.close()
     return taken

@@ -10,7 +10,9 @@ from functools import partial
 
 from tests.support.mesh import Pod
 from tests.support.processes import until
-from tests.torture.model import RABBITMQ, SQLITE, Ends, Row
+from tests.torture.gone import GONE, gone_and_back
+from tests.torture.line import Line
+from tests.torture.model import CLOUDS, SQLITE, Ends, Row
 from tests.torture.pods import IN_FLIGHT, SHORT_LEASE
 from tests.torture.scene import ACTORS, FIRST, SECOND, Scene
 
@@ -41,7 +43,9 @@ async def kill_runtime(scene: Scene, step: str) -> Ends:
         else:
             await _kill_worker(pod)
 
-    pods = await _pods(scene, step)
+    if scene.kind == SQLITE:
+        scene.settings |= SHORT_LEASE
+    pods, _ = await _pods(scene, lines=_seen_on_the_wire(scene, step))
     for pod in pods:
         scene.control.plan(step, pod.actor, partial(kill, pod, itertools.count()), scene.times)
     await scene.flow()
@@ -51,7 +55,8 @@ async def kill_runtime(scene: Scene, step: str) -> Ends:
 
 async def kill_sidecar(scene: Scene, step: str) -> Ends:
     """The sidecars of both actors."""
-    pods = await _pods(scene, step)
+    scene.settings |= SHORT_LEASE
+    pods, _ = await _pods(scene, lines=_seen_on_the_wire(scene, step))
     for pod in pods:
         scene.control.plan(step, pod.actor, pod.sidecar.kill, scene.times, cuts=True)
     await scene.flow()
@@ -59,9 +64,17 @@ async def kill_sidecar(scene: Scene, step: str) -> Ends:
 
 
 async def kill_broker(scene: Scene, step: str) -> Ends:
-    """The node; on SQLite, where every process is the broker, all processes at once."""
-    pods = await _pods(scene, step)
-    if scene.kind == SQLITE:
+    """The node; on SQLite, where every process is the broker, all processes at once; of a cloud, its endpoint."""
+    scene.settings |= SHORT_LEASE
+    pods, lines = await _pods(scene, lines=_seen_on_the_wire(scene, step) or scene.kind in CLOUDS)
+    who = FIRST if list(STEPS).index(step) % 2 else SECOND
+    if scene.kind in CLOUDS:
+
+        async def go() -> None:
+            gone_and_back(scene, lines)
+
+        scene.control.plan(step, who, go, scene.times // 2, cuts=True)
+    elif scene.kind == SQLITE:
 
         async def kill_all() -> None:
             await asyncio.gather(*(process.kill() for pod in pods for process in pod.processes))
@@ -77,7 +90,6 @@ async def kill_broker(scene: Scene, step: str) -> Ends:
             # Whoever waits at its step goes on while the node comes up.
             scene.soon(asyncio.to_thread(broker.start))
 
-        who = FIRST if list(STEPS).index(step) % 2 else SECOND
         scene.control.plan(step, who, kill_node, scene.times // 2, cuts=True)
     await scene.flow()
     return _held_twice(scene, scene.control.done * len(pods))
@@ -88,15 +100,20 @@ async def _kill_worker(pod: Pod) -> None:
     os.kill(pod.workers()[0], signal.SIGKILL)
 
 
-async def _pods(scene: Scene, step: str) -> list[Pod]:
-    scene.settings |= SHORT_LEASE
+async def _pods(scene: Scene, *, lines: bool) -> tuple[list[Pod], list[Line]]:
+    """A pod of each actor; with `lines`, each behind one of its own."""
     await scene.prepare()
-    proxied = scene.kind == RABBITMQ and step in WIRE
-    return [scene.pod(actor, proxy=await scene.proxy(actor) if proxied else None) for actor in ACTORS]
+    made = [await scene.proxy(actor) for actor in ACTORS] if lines else []
+    pods = [scene.pod(actor, proxy=made[index] if lines else None) for index, actor in enumerate(ACTORS)]
+    return pods, made
+
+
+def _seen_on_the_wire(scene: Scene, step: str) -> bool:
+    return scene.kind != SQLITE and step in WIRE
 
 
 def _held_twice(scene: Scene, deaths: int) -> Ends:
-    """What a process held when it died comes again: to RabbitMQ's next actor maybe as well, on SQLite to this one."""
+    """What a process held when it died comes again: on SQLite to this actor, elsewhere maybe to the next one too."""
     held = deaths * IN_FLIGHT
     return Ends(0, held) if scene.kind == SQLITE else Ends(held, held * len(ACTORS))
 
@@ -104,13 +121,20 @@ def _held_twice(scene: Scene, deaths: int) -> Ends:
 _KILLS = {"runtime": kill_runtime, "sidecar": kill_sidecar, "broker": kill_broker}
 _ALSO = {("runtime", "during-call"): ("runtime-crashed", "handler-error")}
 _AIO_PIKA = {("sidecar", "before-confirm"), ("broker", "before-ack")}
+_CLOUDS_IN_CI = {
+    ("runtime", "during-call"),
+    *(("sidecar", step) for step in ("after-receive", *WIRE)),
+    *(("broker", step) for step in WIRE),
+}
 ROWS = [
     Row(
         f"kill-{victim}-{step}",
         f"`kill -9` of the {victim} {when}",
         partial(story, step=step),
         (*_IDS[victim], *_ALSO.get((victim, step), ())),
+        instead=GONE if victim == "broker" else {},
         aio_pika_in_ci=(victim, step) in _AIO_PIKA,
+        long_only=() if (victim, step) in _CLOUDS_IN_CI else CLOUDS,
     )
     for victim, story in _KILLS.items()
     for step, when in STEPS.items()

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from tests.torture import calls, holding, kills, kinds, machine, network
+from tests.torture import calls, cloud_answers, holding, kills, kinds, machine, network
 from tests.torture.model import Row
 
-ROWS: list[Row] = [*kills.ROWS, *network.ROWS, *calls.ROWS, *holding.ROWS, *machine.ROWS, *kinds.ROWS]
+ROWS: list[Row] = [
+    *kills.ROWS,
+    *network.ROWS,
+    *cloud_answers.ROWS,
+    *calls.ROWS,
+    *holding.ROWS,
+    *machine.ROWS,
+    *kinds.ROWS,
+]

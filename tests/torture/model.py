@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from tests.torture.scene import Scene
 
-SQLITE, RABBITMQ = "sqlite", "rabbitmq"
-BOTH: Final = (SQLITE, RABBITMQ)
+SQLITE, RABBITMQ, SQS, PUBSUB = "sqlite", "rabbitmq", "sqs", "pubsub"
+TRANSPORTS: Final = (SQLITE, RABBITMQ, SQS, PUBSUB)
+CLOUDS: Final = (SQS, PUBSUB)
 FAST, AIO_PIKA = "fast", "aio-pika"
 ENGINES: Final = (FAST, AIO_PIKA)
 
@@ -37,14 +38,25 @@ Story = Callable[["Scene"], Awaitable[Ends]]
 
 @dataclass(frozen=True)
 class Row:
-    """One failure: `what` happens, in words for the page of guarantees; the rows of the truth table that it meets."""
+    """One failure: `what` happens, in words for the page of guarantees; the rows of the truth table that it meets.
+
+    `absent`: by transport, why this failure cannot be had there. `instead`: by transport, what is done there in its
+    place. `long_only`: transports on which it is not among what CI runs, because another row stands for it.
+    """
 
     name: str
     what: str
     story: Story
     ids: tuple[str, ...]
-    transports: tuple[str, ...] = BOTH
+    absent: Mapping[str, str] = field(default_factory=dict)
+    instead: Mapping[str, str] = field(default_factory=dict)
     aio_pika_in_ci: bool = False
+    long_only: tuple[str, ...] = ()
+
+    @property
+    def transports(self) -> tuple[str, ...]:
+        """Where it runs."""
+        return tuple(each for each in TRANSPORTS if each not in self.absent)
 
 
 @dataclass(frozen=True)
@@ -83,6 +95,8 @@ class Result:
     seconds: float = 0.0
     ok: bool = False
     skipped: bool = False
+    absent: str = ""
+    """Why this row cannot be had on this transport; then nothing else is told."""
     note: str = ""
     problems: list[str] = field(default_factory=list)
 

@@ -1,4 +1,4 @@
-"""The way to RabbitMQ fails: restarts, alarms, connections that are cut or that nobody hears of again."""
+"""The way to the broker fails: restarts, alarms, connections that are cut, slow, or that nobody hears of again."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from contextlib import contextmanager
 
 from tests.support.rabbitmq import Broker
 from tests.torture.account import DEAD, found
-from tests.torture.model import RABBITMQ, Ends, Row
+from tests.torture.gone import GONE, gone_and_back
+from tests.torture.line import Line
+from tests.torture.model import CLOUDS, PUBSUB, SQLITE, SQS, Ends, Row
 from tests.torture.namespaces import NetworkNamespace
-from tests.torture.pods import IN_FLIGHT
+from tests.torture.pods import IN_FLIGHT, SHORT_LEASE
 from tests.torture.scene import ACTORS, FIRST, SECOND, Scene
 
+SLOW_SECONDS = 0.02
 HEARTBEAT = {"ASYA_RABBITMQ_HEARTBEAT": "2s"}
 """A silent connection is taken for dead after two or three of them; shorter ones a busy machine would miss."""
 
@@ -25,10 +28,17 @@ def again(scene: Scene, pods: int) -> Ends:
 
 
 async def broker_restart(scene: Scene) -> Ends:
-    """SIGTERM, as an upgrade does it, and a new start on the same data."""
+    """SIGTERM, as an upgrade does it, and a new start on the same data; a cloud's endpoint is gone and comes back."""
+    lines: list[Line] = []
+    if scene.kind in CLOUDS:
+        scene.settings |= SHORT_LEASE
+        lines = await _lines(scene)
 
     async def restart() -> None:
-        scene.soon(asyncio.to_thread(scene.broker.restart))
+        if scene.kind in CLOUDS:
+            gone_and_back(scene, lines)
+        else:
+            scene.soon(asyncio.to_thread(scene.broker.restart))
 
     scene.control.plan("during-call", SECOND, restart, 1)
     await scene.flow()
@@ -54,21 +64,68 @@ async def memory_alarm(scene: Scene) -> Ends:
 
 
 async def connection_cut(scene: Scene) -> Ends:
-    """Both connections of a pod end with a reset, from both ends."""
-    await scene.prepare()
-    for actor in ACTORS:
-        proxy = await scene.proxy(actor)
-        scene.pod(actor, proxy=proxy)
+    """All connections of a pod end with a reset, from both ends."""
+    for actor, line in zip(ACTORS, await _lines(scene), strict=True):
 
-        async def cut(actor: str = actor, proxy: object = proxy) -> None:
-            assert proxy.cut(), f"{actor} had no connection"  # type: ignore[attr-defined]
+        async def cut(actor: str = actor, line: Line = line) -> None:
+            # Between two calls a pod may have none.
+            await scene.happened(lambda: line.connections > 0, f"{actor} has a connection")
+            line.cut()
 
         scene.control.plan("during-call", actor, cut, scene.times)
     await scene.flow()
     return again(scene, 1)
 
 
+async def line_slow(scene: Scene) -> Ends:
+    """Every piece takes long, on its way there and back."""
+    for line in await _lines(scene):
+        line.delay = SLOW_SECONDS
+    await scene.flow()
+    return Ends()
+
+
 async def half_open(scene: Scene) -> Ends:
+    """As the broker notices: by heartbeats, or because leases run out."""
+    return await (_half_open_leases(scene) if scene.kind in CLOUDS else _half_open_heartbeats(scene))
+
+
+async def _half_open_leases(scene: Scene) -> Ends:
+    """Packets of one of two pods vanish until the other has done what it held; then it has to work again, alone."""
+    network = scene.on(NetworkNamespace())
+    scene.settings |= SHORT_LEASE
+    await scene.prepare()
+    line = await scene.proxy(SECOND, network.host)
+    scene.pod(FIRST)
+    scene.pod(SECOND, who="silenced", proxy=line, before=network.command)
+    other = scene.pod(SECOND, who="other")
+
+    async def silence() -> None:
+        network.drop_packets()
+
+    scene.control.plan("during-call", "silenced", silence, 1)
+    for _ in range(scene.total + scene.total // 4):
+        scene.add()
+    last, scene.messages = scene.messages[scene.total :], scene.messages[: scene.total]
+    await scene.start()
+    try:
+        await scene.happened(lambda: _all_done(scene), "the other pod has done everything")
+    finally:
+        network.restore()
+    await other.stop()
+    scene.mesh.pods.remove(other)
+    scene.messages += last
+    await scene.publish(last)
+    await scene.settled()
+    return again(scene, 1)
+
+
+async def _all_done(scene: Scene) -> bool:
+    depths = await scene.depths()
+    return bool(depths) and not scene.control.outstanding and not any(depths[actor].backlog for actor in ACTORS)
+
+
+async def _half_open_heartbeats(scene: Scene) -> Ends:
     """Packets of a pod's network namespace vanish until the broker has given its connections up, then pass again."""
     network = scene.on(NetworkNamespace())
     await scene.prepare()
@@ -90,6 +147,15 @@ async def half_open(scene: Scene) -> Ends:
     scene.control.plan("during-call", SECOND, silence, 1)
     await scene.flow()
     return again(scene, 1)
+
+
+async def _lines(scene: Scene) -> list[Line]:
+    """A pod of each actor behind a line of its own."""
+    await scene.prepare()
+    lines = [await scene.proxy(actor) for actor in ACTORS]
+    for actor, line in zip(ACTORS, lines, strict=True):
+        scene.pod(actor, proxy=line)
+    return lines
 
 
 async def dlq_full(scene: Scene) -> Ends:
@@ -156,25 +222,32 @@ def _blocked(broker: Broker) -> bool:
     return any(each["state"] in ("blocked", "blocking") for each in broker.management("GET", "/api/connections"))
 
 
+_A_FILE = {SQLITE: "it is a file: no line, no server"}
 ROWS = [
     Row(
         "broker-restart", "the broker is restarted in order", broker_restart, ("broker-refuses", "redelivered"),
-        (RABBITMQ,),
+        _A_FILE, GONE,
     ),
     Row(
         "memory-alarm", "the broker's memory is used up, so it blocks publishers", memory_alarm, ("broker-refuses",),
-        (RABBITMQ,), aio_pika_in_ci=True,
+        _A_FILE | {SQS: "it throttles instead, see there", PUBSUB: "it has quotas instead, see throttling"},
+        aio_pika_in_ci=True,
     ),
     Row(
         "connection-cut", "connections to the broker are reset", connection_cut, ("broker-refuses", "redelivered"),
-        (RABBITMQ,), aio_pika_in_ci=True,
+        _A_FILE, aio_pika_in_ci=True,
     ),
+    Row("line-slow", "the line to the broker is slow", line_slow, ("result", "end-of-route"), _A_FILE),
     Row(
         "half-open", "packets vanish without a word (network namespace)", half_open, ("broker-refuses", "redelivered"),
-        (RABBITMQ,), aio_pika_in_ci=True,
+        _A_FILE, aio_pika_in_ci=True,
     ),
     Row(
         "dlq-full", "the dead-letter queue is full for a while", dlq_full, ("too-large", "broker-refuses"),
-        (RABBITMQ,),
+        {
+            SQLITE: "dead letters have no limit there",
+            SQS: "queues have no greatest length",
+            PUBSUB: "subscriptions have no greatest length",
+        },
     ),
 ]  # fmt: skip

@@ -19,9 +19,10 @@ SIDECAR = {
     "ASYA_PREFETCH": str(IN_FLIGHT),
     "ASYA_DESTINATION_WAIT": "1s",
 }
-SHORT_LEASE = {"ASYA_SQLITE_LEASE": "1s"}
+SHORT_LEASE = {"ASYA_SQLITE_LEASE": "1s", "ASYA_SQS_LEASE": "10s", "ASYA_PUBSUB_LEASE": "10s"}
 """Where sidecars die: what they held comes back when its lease ends, and nobody should wait for the usual half minute.
-Elsewhere a busy machine would let such a short lease run out while its holder lives."""
+Elsewhere a busy machine would let such a short lease run out while its holder lives; so it would on clouds, where each
+extension is a call to a slow server, if it were still shorter."""
 # Calls are sent ahead, so that a worker dies with some that it has and has not begun.
 RUNTIME = {"ASYA_PIPELINE": str(IN_FLIGHT - 1)}
 NEVER = 1_000_000

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+
+from tests.torture.line import Line
 
 METHOD, HEADER, BODY = 1, 2, 3
 PUBLISH, ACK = (60, 40), (60, 80)
@@ -17,8 +18,6 @@ GREETING = b"AMQP"
 _HEAD = struct.Struct(">BHL")
 _IDS = struct.Struct(">HH")
 _BODY_SIZE = struct.Struct(">Q")
-
-Watch = Callable[[str], Awaitable[bool]]
 
 
 @dataclass
@@ -69,67 +68,13 @@ class Frames:
         return None
 
 
-class Proxy:
-    """Listens on `host`, passes on to a broker on loopback.
-
-    `watch` is awaited at each step while the frame waits; when it returns True the line is cut there and then.
-    """
-
-    def __init__(self, port: int, watch: Watch, host: str = "127.0.0.1") -> None:
-        self.host, self.port = host, 0
-        self._broker_port, self._watch = port, watch
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def open(self) -> None:
-        """Listen on a free port."""
-        self._server = await asyncio.start_server(self._connected, self.host, 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def close(self) -> None:
-        """Stop."""
-        if self._server is not None:
-            self._server.close()
-        self.cut()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    @property
-    def connections(self) -> int:
-        """How many there are."""
-        return len(self._writers) // 2
-
-    def cut(self) -> int:
-        """End every connection with a reset, both ways; return how many there were."""
-        cut = list(self._writers)
-        for writer in cut:
-            writer.transport.abort()
-        return len(cut) // 2
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._broker_port)
-        except OSError:
-            writer.transport.abort()
-            return
-        pair = {writer, up_writer}
-        self._writers |= pair
-        ways = (self._pass_on(reader, up_writer, from_client=True), self._pass_on(up_reader, writer, from_client=False))
-        tasks = [asyncio.create_task(way) for way in ways]
-        self._tasks.update(tasks)
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for each in pair:
-            each.transport.abort()
-        self._writers -= pair
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._tasks.difference_update(tasks)
+class Proxy(Line):
+    """A line to RabbitMQ that knows its frames; a step waits until whoever watches has answered."""
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, from_client: bool) -> None:
         frames = Frames()
         with contextlib.suppress(OSError):
-            async for data in _chunks(reader):
+            async for data in self._chunks(reader):
                 ready = bytearray()
                 for frame in frames.feed(data):
                     step = frames.step(frame, from_client=from_client)
@@ -137,13 +82,8 @@ class Proxy:
                         writer.write(bytes(ready))
                         await writer.drain()
                         ready.clear()
-                        if await self._watch(step):
+                        if await self.watch(step):
                             return
                     ready += frame
                 writer.write(bytes(ready))
                 await writer.drain()
-
-
-async def _chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    while data := await reader.read(65536):
-        yield data

@@ -7,19 +7,26 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from tests.support import mesh
 from tests.support.mesh import Mesh, Pod
+from tests.support.moto_server import MotoServer
 from tests.support.processes import until
+from tests.support.pubsub import Emulator
 from tests.support.rabbitmq import Broker
-from tests.torture import pods
+from tests.torture import clouds, pods
 from tests.torture.account import Found
+from tests.torture.aws_proxy import AwsProxy
+from tests.torture.clouds import CloudProxy
 from tests.torture.control import Control
+from tests.torture.google_proxy import GoogleProxy
 from tests.torture.lane import Lane
-from tests.torture.model import RABBITMQ, SQLITE, Message
+from tests.torture.line import LOOPBACK, Line
+from tests.torture.model import CLOUDS, PUBSUB, SQLITE, SQS, Message
 from tests.torture.proxy import Proxy
 
 from asya.errors import TransportError
@@ -56,20 +63,25 @@ class Scene:
         self.later: set[asyncio.Task[None]] = set()
         self._stack = AsyncExitStack()
         self._machine = ExitStack()
-        self._broker: Broker | None = None
+        self._server: Broker | MotoServer | Emulator | None = None
         self._database = self.folder / "queue.sqlite"
 
     # -- size
 
     @property
     def every(self) -> int:
-        """One of how many arrivals at a step counts."""
-        return max(self.total // 50, 1)
+        """One of how many arrivals at a step counts; on a cloud's wire several messages arrive at once."""
+        return max(self.total // (100 if self.kind in CLOUDS else 50), 1)
 
     @property
     def times(self) -> int:
         """How often a failure comes in one row, for each pod."""
-        return 2 if self.total < 2000 else 8
+        return 2 if self.total < 2000 else 4 if self.kind in CLOUDS else 8
+
+    @property
+    def pause(self) -> float:
+        """Seconds between two looks at all queues, which costs most where numbers have to be found by counting."""
+        return {SQS: 0.5, PUBSUB: 0.5}.get(self.kind, 0.1)
 
     # -- parts
 
@@ -81,8 +93,14 @@ class Scene:
     @property
     def broker(self) -> Broker:
         """The node, on RabbitMQ."""
-        assert self._broker is not None
-        return self._broker
+        assert isinstance(self._server, Broker)
+        return self._server
+
+    @property
+    def moto(self) -> MotoServer:
+        """The server, on SQS."""
+        assert isinstance(self._server, MotoServer)
+        return self._server
 
     @property
     def database(self) -> Path:
@@ -93,20 +111,33 @@ class Scene:
     def database(self, path: Path) -> None:
         self._database = path
 
-    def environ(self, port: int | None = None, host: str = "127.0.0.1") -> dict[str, str]:
-        """Settings of the transport; `port`: of a proxy before the broker."""
+    def environ(self, line: Line | None = None) -> dict[str, str]:
+        """Settings of the transport; `line`: what lies between it and the broker."""
         if self.kind == SQLITE:
             return mesh.sqlite(self._database, self.namespace)
+        assert self._server is not None
+        host, port = (line.host, line.port) if line is not None else (LOOPBACK, self._server.port)
+        if self.kind == SQS:
+            return clouds.sqs(self.namespace, port, host)
+        if self.kind == PUBSUB:
+            return clouds.pubsub(self.namespace, port, host)
         assert self.engine is not None
         own = {"ASYA_RABBITMQ_ENGINE": self.engine, "ASYA_RABBITMQ_MANAGEMENT_URL": self.broker.management_url}
-        url = f"amqp://guest:guest@{host}:{port or self.broker.port}/"
-        return mesh.rabbitmq(url, self.namespace, **own)
+        return mesh.rabbitmq(f"amqp://guest:guest@{host}:{port}/", self.namespace, **own)
 
-    async def proxy(self, actor: str, host: str = "127.0.0.1") -> Proxy:
+    async def proxy(self, actor: str, host: str = LOOPBACK) -> Line:
         """Put a proxy between the broker and the pods of `actor`."""
-        made = Proxy(self.broker.port, lambda step: self.control.passes(actor, step), host)
+        assert self._server is not None
+        kind = {SQS: AwsProxy, PUBSUB: GoogleProxy}.get(self.kind, Proxy)
+        made = kind(self._server.port, lambda step: self.control.passes(actor, step), host)
         await made.open()
         self._stack.push_async_callback(made.close)
+        return made
+
+    async def cloud_proxy(self, actor: str) -> CloudProxy:
+        """Put a proxy before a cloud, which can answer in its place."""
+        made = await self.proxy(actor)
+        assert isinstance(made, AwsProxy | GoogleProxy)
         return made
 
     def pod(
@@ -115,7 +146,7 @@ class Scene:
         *,
         who: str | None = None,
         handler: str = "handlers.handle",
-        proxy: Proxy | None = None,
+        proxy: Line | None = None,
         sidecar: Mapping[str, str] | None = None,
         runtime: Mapping[str, str] | None = None,
         before: Sequence[str] = (),
@@ -132,7 +163,7 @@ class Scene:
             "TEST_STOPS_EVERY": str(self.every),
             "TEST_RECORD": str(self.record),
         }
-        way = self.environ(proxy.port, proxy.host) if proxy is not None else self.environ()
+        way = self.environ(proxy)
         return pods.add(
             self.mesh,
             actor,
@@ -194,7 +225,7 @@ class Scene:
 
     async def settled(self) -> None:
         """Wait until every planned failure has happened and every message is where it stays."""
-        await until(self._is_over, within=self.seconds, what=self.explain, every=0.1)
+        await until(self._is_over, within=self.seconds, what=self.explain, every=self.pause)
         await asyncio.gather(*self.later)
 
     def soon(self, work: Awaitable[None]) -> None:
@@ -212,15 +243,19 @@ class Scene:
             self._check()
             return condition()
 
-        await until(looked, within=self.seconds, what=lambda: f"{what}\n{self.explain()}")
+        await until(looked, within=self.seconds, what=lambda: f"{what}\n{self.explain()}", every=self.pause / 5)
 
     async def depths(self) -> dict[str, Depth]:
         """What all queues hold; empty while the broker is away."""
         try:
-            self._seen = await self.transport.depth(list(self.queues))
+            seen = await self.transport.depth(list(self.queues))
         except TransportError:
-            self._seen = {}
-        return self._seen
+            seen = {}
+        if self.kind == PUBSUB:
+            # It cannot tell what is handed out from what waits: `ready` is both.
+            seen = {actor: replace(depth, in_flight=0) for actor, depth in seen.items()}
+        self._seen = seen
+        return seen
 
     # -- results
 
@@ -245,8 +280,13 @@ class Scene:
         self._seen: dict[str, Depth] = {}
         await self.control.open()
         self._stack.push_async_callback(self.control.close)
-        if self.kind == RABBITMQ:
-            self._broker = await self.lane.broker()
+        match self.kind:
+            case "rabbitmq":
+                self._server = await self.lane.broker()
+            case "sqs":
+                self._server = await self.lane.sqs()
+            case "pubsub":
+                self._server = await self.lane.pubsub()
         self.mesh = await self._stack.enter_async_context(Mesh(self.folder / "logs", {}))
         return self
 
