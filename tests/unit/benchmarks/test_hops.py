@@ -46,6 +46,20 @@ async def test_rate_is_taken_after_the_warm_up_and_before_the_end() -> None:
     assert seen == [0, 0.05, 0.2, 0.6, 1]
 
 
+async def test_calls_are_counted_between_the_same_looks_as_messages() -> None:
+    calls = iter([1.0, 2.0, 10.0, 30.0, 99.0])
+    hops = await measure(
+        total=100,
+        arrived=counts(0, 5, 20, 60, 100),
+        left=counts(0),
+        processes={},
+        progress=lambda _: None,
+        within=5.0,
+        calls=lambda: next(calls),
+    )
+    assert hops.calls == (30 - 10) / (60 - 20)
+
+
 async def test_lost_messages_are_an_error() -> None:
     with pytest.raises(CountError, match="99 of 100 messages arrived"):
         await run(counts(50, 99), counts(0))

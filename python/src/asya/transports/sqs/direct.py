@@ -35,6 +35,7 @@ LEFT_SECONDS: Final = 5.0
 KEPT_SECONDS: Final = 30.0
 """How long credentials are used before they are asked for again; the library renews them minutes before their end."""
 AGENT: Final = "asya"
+_DECODE: Final = msgspec.json.Decoder(dict[str, Any]).decode
 _OK: Final = 200
 _CONTENT_TYPE: Final = "application/x-amz-json-1.0"
 _ALGORITHM: Final = "AWS4-HMAC-SHA256"
@@ -51,7 +52,7 @@ class Credentials(NamedTuple):
 class _Key(NamedTuple):
     secret: str
     day: str
-    key: bytes
+    mac: hmac.HMAC
 
 
 class Signer:
@@ -59,7 +60,7 @@ class Signer:
 
     def __init__(self, host: str, region: str) -> None:
         self._host, self._region = host, region
-        self._last = _Key("", "", b"")
+        self._last: _Key | None = None
 
     def headers(self, target: str, body: bytes, credentials: Credentials, stamp: str) -> dict[str, str]:
         """Return what a request has to say. `stamp`: the time in UTC as `20261121T093000Z`."""
@@ -72,20 +73,23 @@ class Signer:
         request = f"POST\n/\n\n{lines}\n{signed}\n{sha256(body).hexdigest()}"
         scope = f"{stamp[:8]}/{self._region}/sqs/aws4_request"
         text = f"{_ALGORITHM}\n{stamp}\n{scope}\n{sha256(request.encode()).hexdigest()}"
-        signature = hmac.digest(self._key(credentials.secret_key, stamp[:8]), text.encode(), "sha256").hex()
+        # A copy of what the key has been mixed into already is several times cheaper than beginning with the key.
+        mac = self._keyed(credentials.secret_key, stamp[:8]).copy()
+        mac.update(text.encode())
+        signature = mac.hexdigest()
         found["authorization"] = (
             f"{_ALGORITHM} Credential={credentials.access_key}/{scope}, SignedHeaders={signed}, Signature={signature}"
         )
         return found
 
-    def _key(self, secret: str, day: str) -> bytes:
+    def _keyed(self, secret: str, day: str) -> hmac.HMAC:
         last = self._last
-        if (last.secret, last.day) != (secret, day):
+        if last is None or (last.secret, last.day) != (secret, day):
             key = f"AWS4{secret}".encode()
             for part in (day, self._region, "sqs", "aws4_request"):
                 key = hmac.digest(key, part.encode(), "sha256")
-            self._last = last = _Key(secret, day, key)
-        return last.key
+            self._last = last = _Key(secret, day, hmac.new(key, digestmod="sha256"))
+        return last.mac
 
 
 class Direct:
@@ -120,7 +124,7 @@ class Direct:
         try:
             answer = await connections.ask(self._server, head.encode() + body, within)
             if answer.status == _OK:
-                return msgspec.json.decode(answer.body or b"{}", type=dict[str, Any])
+                return _DECODE(answer.body or b"{}")
         except (OSError, BadAnswerError, msgspec.DecodeError) as error:
             log.debug("%s is asked for again, by the library: %r", operation, error)
         self._left_until, self._credentials = time.monotonic() + LEFT_SECONDS, None

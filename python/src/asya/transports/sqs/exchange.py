@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, cast
 
 _MOST_HEAD: Final = 64 * 1024
 _END: Final = b"\r\n\r\n"
+_OF_USE: Final = frozenset({b"connection", b"content-length", b"transfer-encoding"})
 CONNECT_SECONDS: Final = 5.0
 
 
@@ -45,13 +46,12 @@ def read(data: bytes | bytearray, *, ended: bool = False) -> Answer | None:
         if ended or len(data) > _MOST_HEAD:
             raise BadAnswerError("no head")
         return None
-    first, *lines = bytes(data[:end]).split(b"\r\n")
-    if not first.startswith(b"HTTP/1.") or not first[9:12].isdigit():
+    first, *lines = bytes(data[:end]).lower().split(b"\r\n")
+    if not first.startswith(b"http/1.") or not first[9:12].isdigit():
         raise BadAnswerError(f"not HTTP/1: {first[:40]!r}")
-    fields = {
-        name.strip().lower(): value.strip().lower() for name, _, value in (line.partition(b":") for line in lines)
-    }
-    kept = first.startswith(b"HTTP/1.1") and fields.get(b"connection") != b"close" and not ended
+    pairs = (line.partition(b":") for line in lines)
+    fields = {name: value.strip() for name, _, value in pairs if name in _OF_USE}
+    kept = first.startswith(b"http/1.1") and fields.get(b"connection") != b"close" and not ended
     status, start = int(first[9:12]), end + len(_END)
     if fields.get(b"transfer-encoding") == b"chunked":
         body = _unchunked(data, start)
