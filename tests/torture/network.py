@@ -65,6 +65,8 @@ async def memory_alarm(scene: Scene) -> Ends:
 
 async def connection_cut(scene: Scene) -> Ends:
     """All connections of a pod end with a reset, from both ends."""
+    if scene.kind in CLOUDS:
+        scene.settings |= SHORT_LEASE  # what was on its way in an answer comes again when its lease ends
     for actor, line in zip(ACTORS, await _lines(scene), strict=True):
 
         async def cut(actor: str = actor, line: Line = line) -> None:
