@@ -169,9 +169,36 @@ def ask_the_clock_cheaply() -> None:
     models.unix_time = time.time
 
 
+def tell_where_dead_letters_come_from() -> None:
+    """Have moto answer `DeadLetterQueueSourceArn`, as SQS does for what it has moved itself (API Reference)."""
+    from moto.sqs.models import Message, Queue, sqs_backends
+    from moto.sqs.responses import SQSResponse
+
+    add, receive = Queue.add_message, SQSResponse.receive_message
+    sources: dict[str, str] = {}
+
+    def add_message(self: Queue, message: Message) -> None:
+        if message.approximate_receive_count:
+            queues = sqs_backends[self.account_id][self.region].queues.values()
+            sources[message.id] = next(queue.queue_arn for queue in queues if queue.dead_letter_queue is self)
+        add(self, message)
+
+    def receive_message(self: SQSResponse) -> Any:
+        answer = receive(self)
+        if "DeadLetterQueueSourceArn" in self._get_param("MessageSystemAttributeNames", []):
+            for message in answer.result.get("Messages", ()):
+                if message["MessageId"] in sources:
+                    message.setdefault("Attributes", {})["DeadLetterQueueSourceArn"] = sources[message["MessageId"]]
+        return answer
+
+    Queue.add_message = add_message  # type: ignore[method-assign]
+    SQSResponse.receive_message = receive_message  # type: ignore[method-assign]
+
+
 if __name__ == "__main__":
     from moto.server import main
 
     take_turns()
     ask_the_clock_cheaply()
+    tell_where_dead_letters_come_from()
     main(["-H", "127.0.0.1", "-p", sys.argv[1]])

@@ -1,7 +1,7 @@
 """The policy of an actor's role allows what its transport calls, and no more.
 
 The transport works as the actor's pod would have it: settings as they are composed, credentials of the role, each call
-authorised by the role's policy. Every call is noted where the AWS library makes it.
+authorised by the role's policy. Every call is noted, those of the AWS library where it makes them.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from asya.transports.registry import queue_names
 from asya.transports.settings import TransportSettings
 from asya.transports.sqs import SqsTransport
 from asya.transports.sqs.client import _ACTIONS
+from asya.transports.sqs.direct import TARGETS, Direct
+from asya.transports.sqs.exchange import Connections
 from asya_composer.transports.sqs import Sqs
 
 BUCKET = "asya-bodies"
@@ -92,7 +94,14 @@ def seen(aws: Aws) -> Calls:
             session.register("before-parameter-build", lambda **event: note(found, **event))
             return session
 
+        make_direct = Direct.call
+
+        async def noted_too(self: Direct, connections: Connections, operation: str, *more: Any) -> Any:
+            note(found, event_name=f"direct.sqs.{TARGETS[operation].partition('.')[2]}", params=more[0])
+            return await make_direct(self, connections, operation, *more)
+
         patch.setattr(botocore.session, "get_session", noted)
+        patch.setattr(Direct, "call", noted_too)
         asyncio.run(work(aws))
     return dict(found)
 

@@ -14,7 +14,7 @@ from asya.errors import (
     TransportError,
 )
 from asya.transports.sqs.places import Place
-from asya.transports.sqs.refusals import Refusal, entry, translated
+from asya.transports.sqs.refusals import CredentialsError, Refusal, entry, translated
 
 ARN = "arn:aws:sqs:eu-west-1:123456789012:asya_shop_a"
 PLACE = Place("a", "asya_shop_a", "https://sqs/123456789012/asya_shop_a", ARN, "region eu-west-1, account 123456789012")
@@ -39,8 +39,8 @@ TABLE: list[tuple[str, str, bool, type[TransportError], str]] = [
     ("KmsAccessDenied", "", False, DeniedError, "kms:Decrypt or kms:GenerateDataKey is missing"),
     ("ExpiredToken", "", False, ConnectionLostError, "credentials have expired"),
     ("ExpiredTokenException", "", False, ConnectionLostError, "credentials have expired"),
-    ("InvalidClientTokenId", "", False, DeniedError, "does not accept the credentials"),
-    ("SignatureDoesNotMatch", "calculated does not match", False, DeniedError, "does not accept the credentials"),
+    ("InvalidClientTokenId", "", False, CredentialsError, "does not accept the credentials"),
+    ("SignatureDoesNotMatch", "calculated does not match", False, CredentialsError, "does not accept the credentials"),
     ("SignatureDoesNotMatch", "Signature expired: now", False, ConnectionLostError, "clock"),
     ("InvalidSignatureException", "Signature not yet current", False, ConnectionLostError, "clock"),
     ("RequestTimeTooSkewed", "", False, ConnectionLostError, "clock"),
