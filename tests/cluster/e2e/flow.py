@@ -51,21 +51,20 @@ class Flow:
         mail = self.stage.mail
         mail.forget()
         sent = mail.send(route, [{"n": n, **payload(n)} for n in range(messages)])
-        took = 0.0
 
         def more(count: int) -> None:
             sent.extend(mail.send(route, [{"n": n, **payload(n)} for n in range(len(sent), len(sent) + count)]))
 
-        try:
-            arrived = mail.wait(sent, SECONDS, least=int(len(sent) * UNDER_WAY))
-            assert arrived < len(sent), "nothing is under way any more that could be lost"
-            began = time.monotonic()
-            if feed:
-                with _meanwhile(lambda: mail.depths()[route[0]] < messages // 2, lambda: more(messages // 10)):
-                    breaks()
-                more(messages // 10)
-            else:
+        arrived = mail.wait(sent, SECONDS, least=int(len(sent) * UNDER_WAY))
+        assert arrived < len(sent), "nothing is under way any more that could be lost"
+        began, took = time.monotonic(), 0.0
+        if feed:
+            with _meanwhile(lambda: mail.depths()[route[0]] < messages // 2, lambda: more(messages // 10)):
                 breaks()
+            more(messages // 10)
+        else:
+            breaks()
+        try:
             mail.wait(sent, SECONDS)
             took = time.monotonic() - began
             # A second copy of a message may still be on its way when the first one of each is there.

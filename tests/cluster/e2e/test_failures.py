@@ -35,6 +35,7 @@ def flow(stage: Stage, report: Report) -> Iterator[Flow]:
     wait_until("both pods of both", lambda: all(len(stage.running(name)) == 2 for name in (FIRST, SECOND)), 180)
     yield Flow(stage, report)
     stage.remove(FIRST, SECOND)
+    stage.mail.forget()
 
 
 @contextmanager

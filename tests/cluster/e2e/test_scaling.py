@@ -27,7 +27,7 @@ class Watch:
 
     def __init__(self, stage: Stage) -> None:
         self.samples: list[Sample] = []
-        self.began = time.monotonic()
+        self.began, self.began_at = time.monotonic(), time.time()
         self._stage = stage
         self._over = threading.Event()
         self._error: BaseException | None = None
@@ -87,9 +87,9 @@ def test_zero_to_most_to_zero_and_a_long_call_is_not_cut(scaled: Stage, mail: Ma
         sent_at = time.time()
         (first,) = mail.send([NAME], [{"ms": 1}])
         mail.wait([first], 120)
-        call = mail.result(first)["payload"]["calls"][0]
-        report.first_message_s = round(call["ended"] - sent_at, 2)
-        now("first message kept")
+        handled = mail.result(first)["payload"]["calls"][0]["ended"]
+        report.first_message_s = round(handled - sent_at, 2)
+        events.append((round(handled - watch.began_at, 1), "first message handled"))
 
         backlog = mail.send([NAME], [{"ms": MILLISECONDS, "n": n} for n in range(BACKLOG)])
         now("backlog sent")
@@ -102,15 +102,17 @@ def test_zero_to_most_to_zero_and_a_long_call_is_not_cut(scaled: Stage, mail: Ma
         (long,) = mail.send([NAME], [{"ms": LONG_SECONDS * 1000}])
         now("long call sent")
         mail.wait([long], LONG_SECONDS + 120)
-        done_at = now("long call done")
+        (call,) = mail.result(long)["payload"]["calls"]
+        done_at = call["ended"] - watch.began_at
+        events.append((round(done_at, 1), "long call done"))
 
         wait_until("zero again", lambda: watch.samples[-1].replicas == 0 and watch.samples[-1].at > done_at, 180)
-        zero_at = now("no pod")
+        zero_at = next(s.at for s in watch.samples if s.replicas == 0 and s.at > done_at)
+        events.append((round(zero_at, 1), "no pod"))
     report.timeline, report.events = watch.samples, events
 
     assert report.first_message_s <= FIRST_MESSAGE_BOUND
     assert max(sample.replicas for sample in watch.samples) == MOST
-    (call,) = mail.result(long)["payload"]["calls"]
     assert call["ended"] - call["began"] >= LONG_SECONDS
     # A call that was cut would begin again, at the earliest after the cooldown.
     assert call["began"] - long_at < COOLDOWN
