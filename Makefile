@@ -151,7 +151,7 @@ chart-deps: setup ## Bring the charts that the chart asya bundles; KEDA's own ma
 .PHONY: charts
 charts: chart-deps ## Lint the charts with ct and test what they render, with Helm 4 and 3 (built by `make tools`)
 	$(PY) tools/charts_lint.py
-	$(PY) -m pytest tests/charts -n $(JOBS) --dist loadgroup -m "not apiserver" $(ARGS)
+	$(PY) -m pytest tests/charts tests/gitops/test_build.py -n $(JOBS) --dist loadgroup -m "not apiserver" $(ARGS)
 
 .PHONY: render
 render: setup ## Render XR=crossplane/examples/….yaml offline with Crossplane's own engine (built by `make tools`)

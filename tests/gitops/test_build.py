@@ -18,6 +18,7 @@ from asya.api.crd import resource_schema
 from asya.api.manifest import parse_manifests
 from asya.transports.rabbitmq.ladder import Ladder
 
+pytestmark = pytest.mark.charts
 OVERLAYS = [folder for folder in folders() if folder.startswith("kustomize/overlays/")]
 
 # Their definitions come with the providers' packages, which are no Go modules.

@@ -38,25 +38,42 @@ def result(**more: Any) -> dict[str, Any]:
     known = {
         "row": "cut", "what": "a cut", "transport": "sqlite", "engine": None, "row_ids": ["redelivered"], "sent": 500,
         "delivered": 493,
-        "duplicated": 3, "bound": 8, "ok": True, "skipped": False, "note": "",
+        "duplicated": 3, "bound": 8, "ok": True, "skipped": False, "note": "", "absent": "",
     }  # fmt: skip
     return known | more
 
 
+def everywhere(**more: Any) -> list[dict[str, Any]]:
+    """A result in each column; what differs in the first one is given."""
+    first, *others = guarantees_failures.COLUMNS
+    return [
+        result(transport=first[0], engine=first[1], **more),
+        *(result(transport=transport, engine=engine, bound=0) for transport, engine in others),
+    ]
+
+
 def test_a_failure_has_one_line_with_a_cell_for_each_place() -> None:
-    section = guarantees_failures.section([result(), result(transport="rabbitmq", engine="fast", bound=0)])
+    *ran, last = everywhere()
+    section = guarantees_failures.section([*ran, last | {"absent": "has no line"}])
     (line,) = [line for line in section.splitlines() if 'id="tried-cut"' in line]
-    assert line.endswith("| 500: none lost, 3 twice, at most 8 | 500: none lost, none twice | – |")
+    assert line.count("| 500: none lost, none twice ") == len(ran) - 1
+    assert "| 500: none lost, 3 twice, at most 8 |" in line
+    assert line.endswith("| – (has no line) |")
     assert "(#redelivered)" in line
 
 
 def test_a_failure_that_does_not_hold_is_not_hidden() -> None:
-    section = guarantees_failures.section([result(ok=False, delivered=493)])
+    section = guarantees_failures.section(everywhere(ok=False, delivered=493))
     assert "| **does not hold**: 493 of 500 arrived in time |" in section
 
 
 def test_a_failure_that_could_not_be_made_says_so() -> None:
-    assert "| not run (no disk) |" in guarantees_failures.section([result(ok=False, skipped=True, note="no disk")])
+    assert "| not run (no disk) |" in guarantees_failures.section(everywhere(ok=False, skipped=True, note="no disk"))
+
+
+def test_a_place_where_it_was_not_tried_is_refused() -> None:
+    with pytest.raises(SystemExit, match="row cut was not run on Pub/Sub; run"):
+        guarantees_failures.section(everywhere()[:-1])
 
 
 def test_no_two_places_of_the_page_have_one_name() -> None:

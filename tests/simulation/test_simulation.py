@@ -31,7 +31,11 @@ def test_every_row_is_met_and_nothing_is_wrong() -> None:
     assert summary.rows.keys() | IMPOSSIBLE.keys() == ROWS.keys()
 
 
-@pytest.mark.parametrize("plant", PLANTS)
+# It takes a message that comes again by itself, which few histories have.
+RARE = pytest.param("forgets-what-comes-again", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("plant", [*sorted(PLANTS.keys() - {"forgets-what-comes-again"}), RARE])
 def test_a_planted_bug_is_caught_within_200_seeds(plant: str) -> None:
     assert any(run_seed(seed, plant).violations for seed in range(200))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import secrets
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
@@ -571,7 +572,8 @@ class Scene:
 @pytest.fixture
 async def scene(rabbitmq_url: str, rabbitmq_management_url: str, connect: Open, stack: AsyncExitStack) -> Scene:
     """A user that may configure nothing, write to the namespace's exchange and to delays, read its own queue."""
-    namespace = f"least{next(_numbers)}"
+    # Users are the broker's, which several processes of tests share.
+    namespace = f"least{secrets.token_hex(4)}"
     platform = await connect(rabbitmq_url, "a", "neighbour", namespace=namespace)
     user, parts = f"u-{namespace}", urlsplit(rabbitmq_url)
     call_management(rabbitmq_management_url, "PUT", f"/api/users/{user}", {"password": "secret", "tags": ""})
