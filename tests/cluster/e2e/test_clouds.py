@@ -148,7 +148,8 @@ def test_a_pod_reads_its_own_queue_and_no_neighbours(clouds: Stage, own: Own, en
             sqs.send_message(QueueUrl=queue(endpoint, actor), MessageBody=f"for {actor}")
     said = probe(clouds, endpoint, MINE)
     assert said[f"asya_{NAMESPACE}_{MINE}"]["read"] == [f"for {MINE}"]
-    assert "AccessDenied" in said[f"asya_{NAMESPACE}_{NEIGHBOUR}"]["refused"]
+    # moto refuses in XML, of which the library takes the status for a code.
+    assert said[f"asya_{NAMESPACE}_{NEIGHBOUR}"]["refused"] in {"AccessDenied", "403"}
     with own.network():
         for actor in (MINE, NEIGHBOUR):
             sqs.purge_queue(QueueUrl=queue(endpoint, actor))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,6 +31,7 @@ from asya.cli.cluster.errors import ClusterError
 from asya.cli.cluster.options import Choice
 from asya.cli.cluster.places import Address, PodPort, find_places
 from asya.cli.main import main
+from asya.operator.events import Event, Regarding
 from asya.settings import load
 from asya.transports import Outgoing, QueueSpec, Settle, open_transport
 from asya.transports.settings import TransportSettings
@@ -220,6 +222,21 @@ def test_ps_lists_actors_and_what_is_wrong(scene: Scene) -> None:
     assert asked.stderr == f"context test, namespace {NAMESPACE}\n"
     as_json = json.loads(scene.asya("ps", "-n", NAMESPACE, "-o", "json").stdout)
     assert (as_json["context"], [each["name"] for each in as_json["actors"]][:2]) == ("test", ["clean", "keywords"])
+
+
+def test_ps_tells_why_pods_do_not_run(scene: Scene) -> None:
+    scene.core.create_namespace({"metadata": {"name": "pods"}})
+    scene.actor("broken", namespace="pods")
+    actor = scene.custom.get_namespaced_custom_object(**GROUP, namespace="pods", name="broken")
+    lasting = Event(Regarding.of(actor), "ImageMissing", "image e2e/nowhere:1 is not there", name="broken.1")
+    once = Event(Regarding.of(actor), "CrewReplaced", "that was then")
+    for event in (lasting, once):
+        scene.core.create_namespaced_event("pods", event.manifest(datetime.now(UTC)))
+    lines = scene.asya("ps", "-n", "pods").stdout.splitlines()
+    assert [line.strip() for line in lines[2:]] == ["image e2e/nowhere:1 is not there"]
+    actors = {"apiGroups": ["asya.sh"], "resources": ["asyncactors"], "verbs": ["list"]}
+    asked = scene.asya("ps", "-n", "pods", kubeconfig=scene.person("without-events", actors))
+    assert (asked.exit_code, len(asked.stdout.splitlines())) == (0, 2)
 
 
 def test_a_message_is_sent_with_nothing_but_a_kubeconfig(scene: Scene, rabbitmq_url: str) -> None:

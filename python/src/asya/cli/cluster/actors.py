@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from asya.api.fields import KIND
 from asya.api.scaling import ScalingSpec
 from asya.cli.cluster.api import Cluster, Manifest
 from asya.cli.cluster.errors import ClusterError, ForbiddenError
+from asya.operator.identity import FIELD_MANAGER, actor_name
 
 CREW = ("x-sink", "x-sump")
 # True is bad. Synced and Ready are Crossplane's: what they say of parts is said better by the parts' own conditions.
@@ -36,7 +37,7 @@ class Actor:
     least: int
     most: int
     wrong: list[str] = field(default_factory=list)
-    """A sentence for each condition that is not as it should be."""
+    """A sentence for each condition that is not as it should be, and for each cause that keeps Pods from running."""
 
 
 def read(manifest: Manifest) -> Actor:
@@ -47,7 +48,7 @@ def read(manifest: Manifest) -> Actor:
     # A claim has Crossplane's own fields at the top.
     machinery = spec.get("crossplane") or spec
     return Actor(
-        name=spec.get("actor") or manifest["metadata"]["name"],
+        name=actor_name(manifest),
         phase=status.get("phase") or "Creating",
         ready=conditions.get("Ready", {}).get("status") == "True",
         leaving="deletionTimestamp" in manifest["metadata"],
@@ -91,7 +92,26 @@ def actors_of(cluster: Cluster) -> list[Actor]:
         )
     if not found and (problem := _no_namespace(cluster)):
         raise ClusterError(problem)
-    return sorted(map(read, found), key=lambda actor: actor.name)
+    actors = sorted(map(read, found), key=lambda actor: actor.name)
+    if not all(actor.ready for actor in actors):
+        _add_causes(cluster, {manifest["metadata"]["uid"]: actor_name(manifest) for manifest in found}, actors)
+    return actors
+
+
+def _add_causes(cluster: Cluster, names: Mapping[str, str], actors: Iterable[Actor]) -> None:
+    """Add what the operator tells of Pods, as long as it lasts; nothing where the person may not read events."""
+    try:
+        events = cluster.find("events", cluster.namespace, fields=f"involvedObject.kind={KIND},type=Warning") or []
+    except ForbiddenError:
+        return
+    causes: dict[str, list[str]] = {}
+    for event in events:
+        # Those that last have a name of the operator's, and are taken back; others tell of what has happened once.
+        ours = (event.get("source") or {}).get("component") == FIELD_MANAGER and "generateName" not in event["metadata"]
+        if ours and (name := names.get(event["involvedObject"].get("uid", ""))):
+            causes.setdefault(name, []).append(event["message"])
+    for actor in actors:
+        actor.wrong.extend(sorted(causes.get(actor.name, ())))
 
 
 def pick(actors: Sequence[Actor], name: str, cluster: Cluster) -> Actor:

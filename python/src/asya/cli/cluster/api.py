@@ -80,8 +80,12 @@ class Cluster:
         found: Manifest | None = self._ask(f"{_path(resource, namespace)}/{name}", f"get {_of(resource, name)}")
         return found
 
-    def find(self, resource: str, namespace: str | None = None, **labels: str) -> list[Manifest] | None:
+    def find(
+        self, resource: str, namespace: str | None = None, fields: str = "", **labels: str
+    ) -> list[Manifest] | None:
         """Return the objects that have these labels, of a namespace or of none; None where the kind is not served.
+
+        `fields` is a field selector, such as `type=Warning`.
 
         Raises:
             ForbiddenError: The person may not list them.
@@ -89,6 +93,7 @@ class Cluster:
         """
         found: list[Manifest] = []
         query = {"limit": str(_PAGE)} | ({"labelSelector": _selector(labels)} if labels else {})
+        query |= {"fieldSelector": fields} if fields else {}
         more = ""
         while True:
             path = f"{_path(resource, namespace)}?{urlencode(query | ({'continue': more} if more else {}))}"
