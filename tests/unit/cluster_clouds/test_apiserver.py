@@ -152,7 +152,7 @@ def _overmanage(spec: Manifest) -> None:
 
 @pytest.mark.parametrize("spoil", [_misspell, _retype, _forget_required, _forget_needed, _overmanage])
 def test_what_a_provider_would_refuse_is_refused(mesh: Mesh, spoil: Callable[[Manifest], None]) -> None:
-    (good,) = (each.values[0] for each in COMPOSED if each.values[0]["kind"] == "QueueRedrivePolicy")
+    good = next(each.values[0] for each in COMPOSED if each.values[0]["kind"] == "QueueRedrivePolicy")
     bad = copy.deepcopy(plain(good))
     spoil(bad["spec"])
     with pytest.raises(ApiException) as caught:
