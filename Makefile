@@ -77,7 +77,7 @@ bench: setup ## Measure, beside FastStream, Dramatiq, Taskiq, Celery and bare lo
 .PHONY: torture
 torture: setup ## Break everything while messages flow, and count them; LONG=1 ROW= TRANSPORT= ENGINE= choose
 	@ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-$$([ "$$(id -u)" = 0 ] && echo 1 || echo 0)} $(PY) -m tests.torture \
-	  $(if $(LONG),--long --keep) $(foreach row,$(ROW),--row '$(row)') $(if $(TRANSPORT),--transport $(TRANSPORT)) $(if $(ENGINE),--engine $(ENGINE))
+	  $(if $(LONG),--long --keep) $(foreach row,$(ROW),--row '$(row)') $(foreach each,$(TRANSPORT),--transport $(each)) $(if $(ENGINE),--engine $(ENGINE))
 
 .PHONY: tools
 tools: ## Build helm, kubectl, kube-apiserver and others, pinned, from their Go modules; TOOLS="name or group" chooses
