@@ -225,17 +225,17 @@ def test_ps_lists_actors_and_what_is_wrong(scene: Scene) -> None:
 
 
 def test_ps_tells_why_pods_do_not_run(scene: Scene) -> None:
-    scene.core.create_namespace({"metadata": {"name": "pods"}})
-    scene.actor("broken", namespace="pods")
-    actor = scene.custom.get_namespaced_custom_object(**GROUP, namespace="pods", name="broken")
+    scene.core.create_namespace({"metadata": {"name": "failing"}})
+    scene.actor("broken", namespace="failing")
+    actor = scene.custom.get_namespaced_custom_object(**GROUP, namespace="failing", name="broken")
     lasting = Event(Regarding.of(actor), "ImageMissing", "image e2e/nowhere:1 is not there", name="broken.1")
     once = Event(Regarding.of(actor), "CrewReplaced", "that was then")
     for event in (lasting, once):
-        scene.core.create_namespaced_event("pods", event.manifest(datetime.now(UTC)))
-    lines = scene.asya("ps", "-n", "pods").stdout.splitlines()
+        scene.core.create_namespaced_event("failing", event.manifest(datetime.now(UTC)))
+    lines = scene.asya("ps", "-n", "failing").stdout.splitlines()
     assert [line.strip() for line in lines[2:]] == ["image e2e/nowhere:1 is not there"]
     actors = {"apiGroups": ["asya.sh"], "resources": ["asyncactors"], "verbs": ["list"]}
-    asked = scene.asya("ps", "-n", "pods", kubeconfig=scene.person("without-events", actors))
+    asked = scene.asya("ps", "-n", "failing", kubeconfig=scene.person("without-events", actors))
     assert (asked.exit_code, len(asked.stdout.splitlines())) == (0, 2)
 
 
