@@ -11,6 +11,8 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
@@ -18,6 +20,31 @@ _LIBC = ctypes.CDLL(None)
 
 class NotInstalledError(Exception):
     """A program cannot be had here; the text says why, and what to do."""
+
+
+class Started:
+    """Something that runs from the beginning of a `with` to its end; `remove` leaves nothing of it behind."""
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        raise NotImplementedError
+
+    def remove(self) -> None:
+        """End it and delete its data."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.remove()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.remove()
 
 
 def free_port() -> int:

@@ -15,10 +15,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from tests.support.host import die_with_parent, free_port
+from tests.support.host import Started, die_with_parent, free_port
 
 FOLDERS = (Path("/usr/lib/google-cloud-sdk"), Path.home() / "google-cloud-sdk", Path("/opt/google-cloud-sdk"))
 WITHIN = Path("platform/pubsub-emulator/lib")
@@ -48,7 +46,7 @@ def find() -> Path:
 
 
 @dataclass
-class Emulator:
+class Emulator(Started):
     """One emulator."""
 
     port: int = field(default_factory=free_port)
@@ -63,19 +61,6 @@ class Emulator:
     def endpoint(self) -> str:
         """Its address, for ASYA_PUBSUB_ENDPOINT."""
         return f"127.0.0.1:{self.port}"
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.remove()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.remove()
 
     def start(self) -> None:
         """Start it and wait until it answers."""

@@ -29,10 +29,9 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from tests.support.host import die_with_parent, free_port, install
+from tests.support.host import Started, die_with_parent, free_port, install
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 READY_SECONDS = 60.0
@@ -54,7 +53,7 @@ def ensure_installed(environ: Mapping[str, str]) -> None:
 
 
 @dataclass
-class Broker:
+class Broker(Started):
     """One private node.
 
     `tls` may hold `cacertfile`, `certfile`, `keyfile`: then `tls_port` listens too. `tick` is how often, in seconds,
@@ -97,19 +96,6 @@ class Broker:
         """Process id of the running node."""
         assert self._node is not None
         return self._node.pid
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.remove()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.remove()
 
     def start(self) -> None:
         """Start the node on the data it had, and wait until it answers."""

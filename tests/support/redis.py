@@ -14,10 +14,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from tests.support.host import die_with_parent, free_port, install
+from tests.support.host import Started, die_with_parent, free_port, install
 
 READY_SECONDS = 30.0
 GIVEN = "ASYA_TEST_REDIS_URL"
@@ -34,7 +33,7 @@ def ensure_installed(environ: Mapping[str, str]) -> None:
 
 
 @dataclass
-class Server:
+class Server(Started):
     """One server. `options` are more lines of its configuration, as words of the command line."""
 
     options: Sequence[str] = ()
@@ -52,19 +51,6 @@ class Server:
         """Its process's id."""
         assert self._process is not None
         return self._process.pid
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.remove()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.remove()
 
     def start(self) -> None:
         """Start it on the data it had, and wait until it answers."""
