@@ -19,6 +19,8 @@ from tests.cluster.namespaces import run
 from tests.cluster.plan import ROOT, ClusterError, Plan
 
 SUITE = "bookworm"
+PYTHON_VERSION = (3, 11)
+"""That of the suite."""
 # What the official images named python:…-slim have that a program in them may expect.
 INCLUDED = ("python3", "python3-venv", "python-is-python3", "ca-certificates")
 _AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")

@@ -72,11 +72,14 @@ class Foreign:
         self._forward.keep()
         return contextlib.nullcontext()
 
-    def push(self, name: str, files: Mapping[str, Path], environment: Mapping[str, str]) -> None:
+    def push(
+        self, name: str, files: Mapping[str, Path], environment: Mapping[str, str], *, on: str | None = None
+    ) -> None:
         """See `Target.push`."""
         if not self.registry:
             self._lacks(f"images of the tests go to a registry that the cluster pulls from: {REGISTRY_VARIABLE}")
-        self._make(f"{self.registry}/{name}", files, environment)
+        base = f"python:{PYTHONS[-1]}" if on is None else f"{self.registry}/{on}"
+        self._make(f"{self.registry}/{name}", base, files, environment)
 
     def image(self, name: str) -> str:
         """See `Target.image`."""
@@ -107,14 +110,13 @@ class Foreign:
                 found[f"pods/{namespace}_{name}"] = said
         return found
 
-    def _make(self, name: str, files: Mapping[str, Path], environment: Mapping[str, str]) -> None:
-        """Make an image of Python with files, in its registry."""
+    def _make(self, name: str, base: str, files: Mapping[str, Path], environment: Mapping[str, str]) -> None:
+        """Make an image with files, in its registry."""
         crane = str(program("crane").path)
         with tempfile.NamedTemporaryFile(suffix=".tar") as archive:
             archive.write(layer(files))
             archive.flush()
-            base = f"--base=python:{PYTHONS[-1]}"
-            _run([crane, "append", base, f"--new_layer={archive.name}", f"--new_tag={name}"])
+            _run([crane, "append", f"--base={base}", f"--new_layer={archive.name}", f"--new_tag={name}"])
         variables = [f"--env={key}={value}" for key, value in environment.items()]
         _run([crane, "mutate", name, "--workdir=/app", "--user=1000:1000", *variables, f"--tag={name}"])
 

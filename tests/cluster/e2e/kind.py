@@ -29,11 +29,13 @@ class Kind(Foreign):
             raise ClusterError("no cluster of kind is up; `make kind-up` makes one, with Docker")
         super().__init__({S3_VARIABLE: _moto(PlainKubectl(KUBECONFIG)), **environ, "KUBECONFIG": str(KUBECONFIG)})
 
-    def push(self, name: str, files: Mapping[str, Path], environment: Mapping[str, str]) -> None:
+    def push(
+        self, name: str, files: Mapping[str, Path], environment: Mapping[str, str], *, on: str | None = None
+    ) -> None:
         """See `Target.push`: built here, and loaded into the nodes under its name."""
         copied = [f"COPY {path} /app/{path}" for path in sorted(files)]
         variables = [f'ENV {key}="{value}"' for key, value in environment.items()]
-        lines = [f"FROM python:{PYTHONS[-1]}", *copied, *variables, "WORKDIR /app", "USER 1000:1000"]
+        lines = [f"FROM {on or f'python:{PYTHONS[-1]}'}", *copied, *variables, "WORKDIR /app", "USER 1000:1000"]
         with tempfile.TemporaryDirectory() as folder:
             for path, file in files.items():
                 target = Path(folder, path)

@@ -84,12 +84,19 @@ class Mail:
         Raises:
             KeyError: It has not.
         """
-        keys = (each["Key"] for each in self._versions() if _parts(each["Key"])[1] == identifier)
-        if (key := next(keys, None)) is None:
-            raise KeyError(identifier)
+        return self.results([identifier])[0]
+
+    def results(self, identifiers: Sequence[str]) -> list[dict[str, Any]]:
+        """Return what x-sink kept of each of these messages.
+
+        Raises:
+            KeyError: It has not.
+        """
+        keys = {_parts(each["Key"])[1]: each["Key"] for each in self._versions()}
         with self._target.network():
-            found: dict[str, Any] = json.loads(_s3(self._target).get_object(Bucket=BUCKET, Key=key)["Body"].read())
-        return found
+            client = _s3(self._target)
+            bodies = [client.get_object(Bucket=BUCKET, Key=keys[each])["Body"] for each in identifiers]
+            return [json.loads(body.read()) for body in bodies]
 
     def _versions(self) -> list[dict[str, Any]]:
         with self._target.network():

@@ -42,8 +42,10 @@ class Target(Protocol):
     def network(self) -> AbstractContextManager[None]:
         """Let this thread open connections to the URLs."""
 
-    def push(self, name: str, files: Mapping[str, Path], environment: Mapping[str, str]) -> None:
-        """Make an image of Python with files below /app, under a full name."""
+    def push(
+        self, name: str, files: Mapping[str, Path], environment: Mapping[str, str], *, on: str | None = None
+    ) -> None:
+        """Make an image with files below /app, under a full name, on Python or on an image that was pushed before."""
 
     def image(self, name: str) -> str:
         """Return how manifests name an image that was pushed under a name."""
@@ -85,10 +87,12 @@ class Own:
         """See `Target.network`."""
         return self.cluster.namespaces.network()
 
-    def push(self, name: str, files: Mapping[str, Path], environment: Mapping[str, str]) -> None:
+    def push(
+        self, name: str, files: Mapping[str, Path], environment: Mapping[str, str], *, on: str | None = None
+    ) -> None:
         """See `Target.push`."""
         plan, crane = self.cluster.plan, str(program("crane").path)
-        base, where = place(plan, f"python:{PYTHONS[-1]}"), place(plan, name)
+        base, where = place(plan, on or f"python:{PYTHONS[-1]}"), place(plan, name)
         with tempfile.NamedTemporaryFile(suffix=".tar") as archive:
             archive.write(layer(files))
             archive.flush()
