@@ -61,9 +61,12 @@ def main(words: list[str]) -> int:
             bring_up(cluster, parts)
         with parts.part("tests"):
             return run_tests(cluster.plan.name, words, parts)
-    except ClusterError as error:
+    except (ClusterError, subprocess.CalledProcessError) as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
     finally:
         if there or os.environ.get(KEEP_VARIABLE):
             print(f"cluster {cluster.plan.name} stays up; `make cluster-down NAME={cluster.plan.name}` ends it")
