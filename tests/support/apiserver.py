@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -51,8 +52,12 @@ def program(name: str) -> Path:
 
 @dataclass
 class ApiServer:
-    """One private API server with its etcd; `token` is that of a cluster administrator."""
+    """One private API server with its etcd; `token` is that of a cluster administrator.
 
+    `admission` are names of admission plugins besides those that are on by default.
+    """
+
+    admission: Sequence[str] = ()
     url: str = ""
     token: str = field(default_factory=lambda: secrets.token_hex(16))
     _folder: tempfile.TemporaryDirectory[str] = field(default_factory=lambda: tempfile.TemporaryDirectory("-apiserver"))
@@ -68,7 +73,7 @@ class ApiServer:
             self._start("etcd", [str(etcd), *_etcd_options(self.folder / "etcd", store, f"http://127.0.0.1:{peer}")])
             (port,) = _ports(1)
             self.url = f"https://127.0.0.1:{port}"
-            self._start("kube-apiserver", [str(apiserver), *_server_options(self.folder, store, port)])
+            self._start("kube-apiserver", [str(apiserver), *_server_options(self.folder, store, port), *self._more()])
             self._wait_until_ready()
         except BaseException:
             self.stop()
@@ -130,6 +135,19 @@ class ApiServer:
             log = (self.folder / f"{name}.log").read_text(errors="replace").splitlines()
             found += [f"--- {name}, exit code {process.poll()}", *log[-lines:]]
         return "\n".join(found)
+
+    def _more(self) -> list[str]:
+        return [f"--enable-admission-plugins={','.join(self.admission)}"] if self.admission else []
+
+    def collect_garbage(self) -> None:
+        """Start the controller that deletes what belonged to something deleted; it ends with the server.
+
+        Raises:
+            ServerUnavailableError: It is not built.
+        """
+        options = ["--controllers=garbage-collector-controller", "--leader-elect=false", "--bind-address=127.0.0.1"]
+        options += [f"--kubeconfig={self.kubeconfig}", f"--secure-port={_ports(1)[0]}", f"--cert-dir={self.folder}"]
+        self._start("kube-controller-manager", [str(program("kube-controller-manager")), *options])
 
     def _write_files(self) -> None:
         authority = trustme.CA()

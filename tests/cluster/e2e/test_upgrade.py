@@ -32,7 +32,6 @@ _SOME = 25
 LEFT_BY_DESIGN = {
     "apiservice.apiregistration.k8s.io/v1alpha1.asya.sh",
     "compositeresourcedefinition.apiextensions.crossplane.io/asyncactors.asya.sh",
-    "configmap/asya-actors",
     "customresourcedefinition.apiextensions.k8s.io/asyncactors.asya.sh",
     "secret/kedaorg-certs",
     # Crossplane's, for as long as the definition is there.

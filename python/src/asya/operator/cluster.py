@@ -87,15 +87,15 @@ class Cluster:
         Raises:
             ClusterError: It cannot be had.
         """
-        try:
-            found: Manifest = self._ask("GET", f"/api/v1/namespaces/{namespace}/configmaps/{name}")
-        except ApiException as error:
-            if error.status == HTTPStatus.NOT_FOUND:
-                return None
-            raise _explained(error) from error
-        except HTTPError as error:
-            raise ClusterError(str(error)) from error
-        return found
+        return self._find(f"/api/v1/namespaces/{namespace}/configmaps/{name}")
+
+    def deployment(self, namespace: str, name: str) -> Manifest | None:
+        """Return a Deployment, or None.
+
+        Raises:
+            ClusterError: It cannot be had.
+        """
+        return self._find(f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}")
 
     def config_maps(self, namespace: str, labels: Mapping[str, str]) -> list[Manifest]:
         """Return the ConfigMaps of a namespace that have these labels.
@@ -178,6 +178,17 @@ class Cluster:
                 raise _explained(error) from error
         except HTTPError as error:
             raise _explained(error) from error
+
+    def _find(self, path: str) -> Manifest | None:
+        try:
+            found: Manifest = self._ask("GET", path)
+        except ApiException as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise _explained(error) from error
+        except HTTPError as error:
+            raise ClusterError(str(error)) from error
+        return found
 
     def _list(self, path: str, **query: str) -> Iterator[Manifest]:
         more = ""

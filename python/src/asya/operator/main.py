@@ -31,6 +31,7 @@ def run(settings: OperatorSettings) -> None:
     rounds = Rounds(
         cluster,
         platform=settings.namespace,
+        deployment=settings.deployment,
         crew_config_map=settings.crew_config_map,
         crew_namespace=settings.crew_namespace,
         broker=Broker(url, settings.orphans.vhost) if url else None,

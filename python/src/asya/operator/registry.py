@@ -24,12 +24,18 @@ MOST_BYTES = 900_000
 
 
 def registries(
-    actors: Iterable[Mapping[str, Any]], *, platform: str, emptied: Iterable[str] = ()
+    actors: Iterable[Mapping[str, Any]],
+    *,
+    platform: str,
+    emptied: Iterable[str] = (),
+    deployment: Mapping[str, Any] | None = None,
 ) -> tuple[list[Manifest], list[Event]]:
     """Return a ConfigMap per namespace and the one of all in namespace `platform`, and what people should know.
 
     `emptied` are namespaces that had a registry before; with no actor left, theirs becomes empty. Where all schemas
     together are too much for one object, the one of all goes without them; they are in the namespaces' own.
+
+    With `deployment`, the operator's own as the API server gives it, the one of all is deleted when that is.
     """
     entries: list[RegisteredActor] = []
     events: list[Event] = []
@@ -44,7 +50,10 @@ def registries(
         for namespace in sorted({entry.namespace for entry in entries} | set(emptied))
         if namespace != platform
     ]
-    return [*found, _config_map(platform, entries)], events
+    of_all = _config_map(platform, entries)
+    if deployment is not None:
+        of_all["metadata"]["ownerReferences"] = [_owned_by(deployment)]
+    return [*found, of_all], events
 
 
 def namespaces(registry: Registry) -> set[str]:
@@ -67,6 +76,12 @@ def _config_map(namespace: str, entries: Iterable[RegisteredActor]) -> Manifest:
         },
         "data": {FILE: text},
     }
+
+
+def _owned_by(deployment: Mapping[str, Any]) -> Manifest:
+    """See the Kubernetes API's OwnerReference; it does not keep its owner from being deleted first."""
+    metadata = deployment["metadata"]
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "name": metadata["name"], "uid": metadata["uid"]}
 
 
 def _text(entries: list[RegisteredActor]) -> str:

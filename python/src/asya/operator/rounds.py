@@ -28,6 +28,9 @@ class Cluster(Protocol):
     def config_map(self, namespace: str, name: str) -> Manifest | None:
         """Return a ConfigMap."""
 
+    def deployment(self, namespace: str, name: str) -> Manifest | None:
+        """Return a Deployment."""
+
     def apply(self, manifest: Mapping[str, Any]) -> Manifest:
         """Apply an object."""
 
@@ -62,6 +65,7 @@ class Rounds:
         cluster: Cluster,
         *,
         platform: str,
+        deployment: str | None = None,
         crew_config_map: str | None = None,
         crew_namespace: str | None = None,
         broker: Broker | None = None,
@@ -69,6 +73,8 @@ class Rounds:
     ) -> None:
         self._cluster, self._broker = cluster, broker
         self._platform, self._crew, self._crew_namespace = platform, crew_config_map, crew_namespace
+        self._deployment = deployment
+        self._owner: Manifest | None = None
         self._applied: dict[tuple[str, str, str], str] = {}
         self._told: set[tuple[Regarding, str, str]] = set()
         self._empty_queues: list[str] = []
@@ -89,12 +95,14 @@ class Rounds:
         if thoroughly:
             self._applied.clear()
         before = registry.namespaces(self._registry())
-        manifests, events = registry.registries(actors, platform=self._platform, emptied=before)
+        unowned = self._find_owner(thoroughly=thoroughly)
+        owner = self._owner
+        manifests, events = registry.registries(actors, platform=self._platform, emptied=before, deployment=owner)
         members, more = self._wanted_crew(actors)
         there = {(actor["metadata"]["namespace"], actor["metadata"]["name"]) for actor in actors}
         for manifest in [*members, *manifests]:
             more += self._apply(manifest, there)
-        self._tell([*events, *more])
+        self._tell([*unowned, *events, *more])
         return self._diagnose(actors)
 
     def sweep(self) -> list[str]:
@@ -135,6 +143,22 @@ class Rounds:
         except ManifestError as error:
             log.warning("the registry is written anew: %s", error)
             return Registry()
+
+    def _find_owner(self, *, thoroughly: bool) -> list[Event]:
+        if self._deployment is None or (self._owner is not None and not thoroughly):
+            return []
+        try:
+            found = self._cluster.deployment(self._platform, self._deployment)
+        except ClusterError as error:
+            why = str(error)
+        else:
+            if found is not None:
+                self._owner = found
+                return []
+            why = "there is none"
+        regarding = Regarding("v1", "ConfigMap", self._platform, NAME)
+        text = f"The registry stays when the operator is uninstalled: Deployment {self._deployment}: {why}"
+        return [Event(regarding, "RegistryStays", text)]
 
     def _wanted_crew(self, actors: Iterable[Mapping[str, Any]]) -> tuple[list[Manifest], list[Event]]:
         if self._crew is None:

@@ -64,6 +64,11 @@ class OperatorSettings:
     """All of them."""
 
     namespace: str = setting("ASYA_OPERATOR_NAMESPACE", doc="Namespace of the platform; the registry of all is there.")
+    deployment: str | None = setting(
+        "ASYA_OPERATOR_DEPLOYMENT",
+        default=None,
+        doc="Deployment of the operator in that namespace; the registry of all goes with it. Without it, it stays.",
+    )
     health_address: tuple[str, int] | None = setting(
         "ASYA_OPERATOR_HEALTH_ADDR",
         parse=_address,
