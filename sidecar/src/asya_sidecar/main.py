@@ -20,6 +20,7 @@ from asya.errors import AsyaError, SettingsError
 from asya.settings import describe, load, misspelt, process_environment
 from asya.transports import open_transport
 from asya_sidecar import logs, termination
+from asya_sidecar.admittance import enter
 from asya_sidecar.carry import Carrier
 from asya_sidecar.decide import Actor
 from asya_sidecar.link import RuntimeLink
@@ -197,7 +198,7 @@ async def _assemble(settings: SidecarSettings, stack: contextlib.AsyncExitStack,
     await link.open()
     stack.push_async_callback(link.close)
     await watch.open(consumption, awaited=lambda: link.reason if link.awaited else "")
-    opening = asyncio.get_running_loop().create_task(transport.open())
+    opening = asyncio.get_running_loop().create_task(enter(transport))
     stopping = asyncio.get_running_loop().create_task(stop.wait())
     await asyncio.wait((opening, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
