@@ -25,7 +25,6 @@ def variables(server: MotoServer) -> dict[str, str]:
         "ASYA_AWS_REGION": server.region,
         "ASYA_SQS_ACCOUNT_ID": server.account,
         "ASYA_SQS_ENDPOINT": server.url,
-        "ASYA_SQS_WAIT": "1s",
         **ENVIRONMENT,
     }
 

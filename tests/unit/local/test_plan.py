@@ -10,7 +10,7 @@ import yaml
 from asya.api import Manifests, read_manifests
 from asya.errors import ManifestError
 from asya.local.autoscale import Scaling
-from asya.local.plan import LOCAL_POLLING_SECONDS, ActorPlan, MeshPlan, make_plan
+from asya.local.plan import LOCAL_POLLING_SECONDS, LOCAL_SQS_WAIT, ActorPlan, MeshPlan, make_plan
 
 
 def manifest(name: str, *, namespace: str | None = None, **spec: object) -> dict[str, Any]:
@@ -52,6 +52,16 @@ def test_handlers_are_looked_for_beside_the_actor_then_beside_the_manifest(tmp_p
     environ = only(plan(tmp_path, manifest("a"))).runtime_env
     assert environ["ASYA_HANDLER_PATH"].split(":") == [str(tmp_path / "a"), str(tmp_path)]
     assert only(plan(tmp_path, manifest("b"))).runtime_env["ASYA_HANDLER_PATH"] == str(tmp_path)
+
+
+def test_polls_of_sqs_are_short_unless_the_manifest_says_how_long(tmp_path: Path) -> None:
+    own = manifest("own", sidecar={"env": [{"name": "ASYA_SQS_WAIT", "value": "20s"}]})
+    waits = {
+        one.name: one.sidecar_env.get("ASYA_SQS_WAIT")
+        for one in plan(tmp_path, manifest("a"), own, transport="sqs").actors
+    }
+    assert waits == {"a": LOCAL_SQS_WAIT, "own": "20s", "x-sink": LOCAL_SQS_WAIT, "x-sump": LOCAL_SQS_WAIT}
+    assert "ASYA_SQS_WAIT" not in only(plan(tmp_path, manifest("a"), transport="redis")).sidecar_env
 
 
 def test_both_processes_inherit_our_environment_without_variables_of_ours(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from asya.transports import QueueSpec
 
 LOCAL_POLLING_SECONDS = 1.0
 """`pollingInterval` where the manifest does not write one; KEDA's own is 30 s."""
+LOCAL_SQS_WAIT = "2s"
+"""`ASYA_SQS_WAIT` where nobody sets it. A poll cannot be broken off, and its 20 s would be what Ctrl-C takes."""
 CREW_COOLDOWN_SECONDS = 30.0
 _CREW_PIPELINE = 31
 _DRAIN_MARGIN_SECONDS = 5.0
@@ -185,7 +187,11 @@ def _plan(
         scaling=scaling_of(spec),
         queue=QueueSpec(actor=actor.name, delivery_limit=spec.queue.delivery_limit, call_seconds=timeout),
         grace_seconds=float(grace) if grace is not None else timeout + _DRAIN_MARGIN_SECONDS,
-        sidecar_env={**base, **sidecar_environment(actor, namespace=namespace, transport=transport, socket_dir="")},
+        sidecar_env={
+            **base,
+            **_local_waits(transport),
+            **sidecar_environment(actor, namespace=namespace, transport=transport, socket_dir=""),
+        },
         runtime_env={**base, **supplied, **runtime_env},
     )
 
@@ -244,6 +250,7 @@ def _crew(name: str, base: Mapping[str, str], *, namespace: str, transport: str)
         grace_seconds=DEFAULT_ACTOR_TIMEOUT + _DRAIN_MARGIN_SECONDS,
         sidecar_env={
             **{key: value for key, value in base.items() if key not in _CREW_SETTINGS},
+            **_local_waits(transport),
             **ours,
             "ASYA_ACTOR_NAME": name,
             "ASYA_NAMESPACE": namespace,
@@ -252,6 +259,10 @@ def _crew(name: str, base: Mapping[str, str], *, namespace: str, transport: str)
         # Every message ends here, and each waits until its final report is durable: so many wait side by side.
         runtime_env={**base, **ours, "ASYA_HANDLER": handler, "ASYA_PIPELINE": str(_CREW_PIPELINE)},
     )
+
+
+def _local_waits(transport: str) -> dict[str, str]:
+    return {"ASYA_SQS_WAIT": LOCAL_SQS_WAIT} if transport == "sqs" else {}
 
 
 def _without_effect(actors: Sequence[AsyncActor]) -> list[str]:
