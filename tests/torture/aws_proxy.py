@@ -6,7 +6,6 @@ moto never throttles, lets no credentials expire and looks at no clock; AWS does
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Awaitable
 
@@ -49,7 +48,7 @@ class AwsProxy(Line):
         up_reader: asyncio.StreamReader,
         up_writer: asyncio.StreamWriter,
     ) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        try:
             while True:
                 head, request = await _message(reader)
                 operation = _header(head, b"x-amz-target").rpartition(".")[2]
@@ -70,8 +69,16 @@ class AwsProxy(Line):
                 await writer.drain()
                 if _header(head, b"connection").lower() == "close":
                     # That server takes one call for each connection; its client keeps this one.
+                    fresh = await asyncio.open_connection(LOOPBACK, self.target)
                     up_writer.close()
-                    up_reader, up_writer = await asyncio.open_connection(LOOPBACK, self.target)
+                    self._writers.discard(up_writer)
+                    up_reader, up_writer = fresh
+                    self._writers.add(up_writer)
+        except (OSError, asyncio.IncompleteReadError):
+            return
+        finally:
+            up_writer.transport.abort()
+            self._writers.discard(up_writer)
 
 
 async def _message(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
