@@ -22,9 +22,9 @@ setup: ## Make .venv with everything for demo, test and check (quick when nothin
 	@$$(tools/find-python) tools/environment.py test
 
 .PHONY: demo
-demo: ## Send real pictures through a mesh on this machine and write an HTML report
-	@$$(tools/find-python) tools/environment.py demo
-	@$(PY) tools/demo.py
+demo: ## Send real pictures through a mesh on this machine and write an HTML report; TRANSPORT= chooses the queues
+	@$$(tools/find-python) tools/environment.py $(if $(filter sqs,$(TRANSPORT)),test,demo)
+	@ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-$$([ "$$(id -u)" = 0 ] && echo 1 || echo 0)} $(PY) tools/demo.py --transport $(or $(TRANSPORT),sqlite)
 
 .PHONY: test
 test: setup ## Run the tests, against a real RabbitMQ too (installed by apt when root on Debian)

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from demonstration.mesh import DemoError, running
+from demonstration.mesh import DemoError, Queues, running
 from demonstration.photos import IDLE_LIMIT, WORK_LIMIT
 from demonstration.progress import Progress
 from demonstration.recording import Sample, read_samples
@@ -44,14 +44,15 @@ class DigitsRun:
         return self.right / self.total
 
 
-def run(examples: Path, build: Path, progress: Progress) -> DigitsRun:
+def run(examples: Path, build: Path, queues: Queues, progress: Progress) -> DigitsRun:
     """Send the test half through the mesh of `examples`/digits and count from the checkpoints what came out.
 
     Raises:
         DemoError: The mesh did not do its work; the text says why.
     """
     kept = build / "digits-checkpoints"
-    with running(examples / "digits", build / "digits-state", {"ASYA_CHECKPOINT_URL": kept.as_uri()}) as mesh:
+    checkpoints = {"ASYA_CHECKPOINT_URL": kept.as_uri()}
+    with running(examples / "digits", build / "digits-state", queues, checkpoints) as mesh:
         task_id = mesh.send(FIRST, {}, ROUTE)
         with progress.bar("handwritten digits") as bar:
             for task in mesh.watch(task_id, limit=WORK_LIMIT):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,11 +23,30 @@ _PAUSE = 0.1
 _LAST_LINES = 15
 START_LIMIT = 30.0
 STOP_LIMIT = 30.0
+_USERS_OWN = ("ASYA_", "AWS_", "GOOGLE_", "PUBSUB_")
 FINAL = {"succeeded", "failed", "canceled"}
 
 
 class DemoError(Exception):
     """The demonstration cannot go on; the text says why and where to look."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queues:
+    """Where the queues are: the transport's name, and the variables that lead `asya up` there."""
+
+    transport: str
+    variables: Mapping[str, str]
+
+    def typed(self, example: str) -> str:
+        """Return what a person types to run the actors of the folder `example` on these queues."""
+        setting = [f"export {name}={shlex.quote(value)}" for name, value in self.variables.items()]
+        return "\n".join((*setting, shlex.join(["asya", *self.arguments(example)])))
+
+    def arguments(self, example: str) -> list[str]:
+        """Return the words behind `asya`; examples on one broker are kept apart by namespaces."""
+        words = ["up", example, "--transport", self.transport]
+        return words if self.transport == "sqlite" else [*words, "--namespace", Path(example).name]
 
 
 class Mesh:
@@ -122,14 +143,17 @@ class Mesh:
 
 
 @contextmanager
-def running(example: Path, state: Path, environment: dict[str, str]) -> Iterator[Mesh]:
+def running(example: Path, state: Path, queues: Queues, environment: Mapping[str, str]) -> Iterator[Mesh]:
     """Run `asya up` on a folder of manifests, and stop it as Ctrl-C does at the end."""
     state.mkdir(parents=True)
     log = state.with_suffix(".log")
-    command = [str(Path(sys.executable).with_name("asya")), "up", str(example), "--state", str(state)]
+    command = [str(Path(sys.executable).with_name("asya")), *queues.arguments(str(example)), "--state", str(state)]
+    # What the shell says of a mesh or an account of the user's own is not meant for this one.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_USERS_OWN)}
+    environment = {**inherited, **queues.variables, **environment}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **environment}, start_new_session=True
+            command, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
         )
         try:
             with Mesh(state, log, process) as mesh:

@@ -14,6 +14,7 @@ from PIL import Image
 from demonstration import charts, digits, photos
 from demonstration.digits import DigitsRun
 from demonstration.matrix import confusion, mistake
+from demonstration.mesh import Queues
 from demonstration.photos import Photo, PhotosRun
 from demonstration.printed import PrintedRun
 from demonstration.recording import Hop
@@ -23,16 +24,20 @@ from demonstration.traces import trace_details
 HERE = Path(__file__).parent
 MISTAKES_SHOWN = 30
 FAILED = f'<span><i style="background:{charts.FAILED}"></i>attempt that failed</span>'
+SERVED = '<p class="soft">As the demo did. Its server has ended with it: write the address of one of yours.</p>'
 BACKLOG = '<span><i class="thin"></i>messages waiting or being worked on (own scale)</span>'
 
 
-def render(run: PhotosRun, read: DigitsRun, printed: PrintedRun) -> str:
+def render(run: PhotosRun, read: DigitsRun, printed: PrintedRun, queues: Queues) -> str:
     """Return the whole page for one run of all examples."""
     hops = [hop for trace in run.root.tree() for hop in trace.hops if hop.actor in photos.ACTORS]
     wrong = read.mistakes[:MISTAKES_SHOWN]
     return Template((HERE / "page.html").read_text(encoding="utf-8")).substitute(
         style=(HERE / "page.css").read_text(encoding="utf-8"),
         facts="".join(f"<li><b>{escape(number)}</b>{escape(text)}</li>" for number, text in _facts(run, read, hops)),
+        transport=escape(queues.transport),
+        served=SERVED if queues.variables else "",
+        typed=escape(queues.typed("examples/photos")),
         gallery="".join(_figure(photo) for photo in run.photos),
         timeline_legend=_legend(photos.ACTORS) + FAILED,
         timeline=charts.timeline([(photo.name, photo.trace) for photo in run.photos], photos.ACTORS),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from demonstration.mesh import FINAL, DemoError, running
+from demonstration.mesh import FINAL, DemoError, Queues, running
 from demonstration.progress import Progress
 from demonstration.recording import Sample, Trace, read_samples
 
@@ -63,13 +63,15 @@ class PhotosRun:
         return len(self.photos) == self.expected and closer
 
 
-def run(examples: Path, build: Path, progress: Progress, pictures: Sequence[str] = PICTURES) -> PhotosRun:
+def run(
+    examples: Path, build: Path, queues: Queues, progress: Progress, pictures: Sequence[str] = PICTURES
+) -> PhotosRun:
     """Send photographs through the mesh of `examples`/photos; everything is written below `build`.
 
     Raises:
         DemoError: The mesh did not do its work; the text says why.
     """
-    with running(examples / "photos", build / "photos-state", {}) as mesh:
+    with running(examples / "photos", build / "photos-state", queues, {}) as mesh:
         task_id = mesh.send(FIRST, {"folder": str(build / "photos"), "pictures": list(pictures)}, ROUTE)
         with progress.bar("photographs") as bar:
             for task in mesh.watch(task_id, limit=WORK_LIMIT):

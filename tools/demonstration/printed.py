@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from demonstration.mesh import DemoError, running
+from demonstration.mesh import DemoError, Queues, running
 from demonstration.progress import Progress
 
 FIRST = "embedder"
@@ -23,9 +23,9 @@ class PrintedRun:
     result: str
 
 
-def run(folder: Path, build: Path, progress: Progress) -> PrintedRun:
+def run(folder: Path, build: Path, queues: Queues, progress: Progress) -> PrintedRun:
     """Send one text through two actors of `folder`; its prelude supplies the names that the print leaves undefined."""
-    with running(folder, build / "printed-state", {"PYTHONPATH": str(folder / "prelude")}) as mesh:
+    with running(folder, build / "printed-state", queues, {"PYTHONPATH": str(folder / "prelude")}) as mesh:
         task_id = mesh.send(FIRST, {"text": TEXT}, ROUTE)
         with progress.bar("printed functions") as bar:
             for task in mesh.watch(task_id, limit=LIMIT):

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 import sys
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ pytest.importorskip("PIL")
 sys.path.insert(0, str(Path(__file__).parents[3] / "tools"))
 
 from demonstration import charts, digits, page, photos, printed
-from demonstration.mesh import DemoError
+from demonstration.mesh import DemoError, Queues
 from demonstration.recording import Sample, moment, read_samples, read_trace
 from PIL import Image
 
@@ -34,6 +35,7 @@ def stamp(seconds: float) -> str:
     return f"2031-02-03T10:00:{seconds:06.3f}Z"
 
 
+SQLITE = Queues(transport="sqlite", variables={})
 PRINTED = printed.PrintedRun(sources=("def a(p):\n    return p < 1\n",), result='{"ranked": [1]}')
 TRACE: dict[str, Any] = {
     "id": "root-id",
@@ -128,7 +130,7 @@ class Outline(HTMLParser):
 
 
 def test_report_is_one_well_formed_page_that_needs_nothing_else(run: photos.PhotosRun, read: digits.DigitsRun) -> None:
-    html = page.render(run, read, PRINTED)
+    html = page.render(run, read, PRINTED, SQLITE)
     outline = Outline()
     outline.feed(html)
     assert outline.open == []
@@ -139,7 +141,7 @@ def test_report_is_one_well_formed_page_that_needs_nothing_else(run: photos.Phot
 
 
 def test_report_tells_what_happened(run: photos.PhotosRun, read: digits.DigitsRun) -> None:
-    html = page.render(run, read, PRINTED)
+    html = page.render(run, read, PRINTED, SQLITE)
     assert "<b>2 of 2</b>photographs came through" in html
     assert "<b>2.2 s</b>from the first call to the last" in html, "the crew's calls are not counted"
     assert "<b>4</b>calls; 1 failed and were tried again" in html
@@ -151,6 +153,18 @@ def test_report_tells_what_happened(run: photos.PhotosRun, read: digits.DigitsRu
     assert html.count("<details open>") == 1
     assert "return p &lt; 1" in html
     assert "{&quot;ranked&quot;: [1]}" in html
+
+
+def test_report_names_the_transport_and_what_is_typed_for_it(run: photos.PhotosRun, read: digits.DigitsRun) -> None:
+    html = page.render(run, read, PRINTED, SQLITE)
+    assert "the transport <b>sqlite</b>" in html
+    assert "<pre>asya up examples/photos --transport sqlite &amp;" in html
+    assert page.SERVED not in html
+    html = page.render(run, read, PRINTED, Queues(transport="redis", variables={"ASYA_REDIS_URL": "redis://a/0?b&c"}))
+    assert "the transport <b>redis</b>" in html
+    assert page.SERVED in html
+    typed = "export ASYA_REDIS_URL='redis://a/0?b&c'\nasya up examples/photos --transport redis --namespace photos &"
+    assert f"<pre>{escape(typed)}\n" in html
 
 
 def test_an_attempt_that_failed_is_red_and_every_bar_says_what_it_was(run: photos.PhotosRun) -> None:
