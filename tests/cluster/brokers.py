@@ -17,6 +17,8 @@ RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 PUBSUB = Path("/usr/lib/google-cloud-sdk/platform/pubsub-emulator/bin/cloud-pubsub-emulator")
 ADMINISTRATOR = "asya-admin"
 _STATISTICS_MILLISECONDS = 1000
+_SAMPLE_SECONDS = {"global": 5, "basic": 1, "detailed": 5}
+"""What the management API tells of a queue is as old as the last sample, however often it collects them."""
 
 
 def password(plan: Plan) -> str:
@@ -38,6 +40,7 @@ def rabbitmq(plan: Plan) -> Component:
         f"default_user = {ADMINISTRATOR}",
         f"default_pass = {password(plan)}",
         f"collect_statistics_interval = {_STATISTICS_MILLISECONDS}",
+        *(f"management.sample_retention_policies.{name}.minute = {each}" for name, each in _SAMPLE_SECONDS.items()),
         "disk_free_limit.absolute = 50MB",
         "log.file = false",
         "log.console = true",

@@ -10,6 +10,8 @@ from tests.cluster.plan import ClusterError, Plan, plan
 from tests.cluster.programs import Program
 from tests.cluster.waiting import wait_until
 
+_POLICIES = ("global", "basic", "detailed")
+
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Plan:
@@ -47,6 +49,9 @@ def test_rabbitmq_listens_on_the_node_and_counts_each_second(cluster: Plan) -> N
     assert settings["listeners.tcp.1"] == "10.244.0.1:5672"
     assert settings["management.tcp.ip"] == "10.244.0.1"
     assert settings["collect_statistics_interval"] == "1000"
+    # It starts with all three, or with none.
+    samples = {name: settings[f"management.sample_retention_policies.{name}.minute"] for name in _POLICIES}
+    assert samples["basic"] == "1", "queues' numbers"
     assert made.environment["RABBITMQ_CONFIG_FILE"] in map(str, made.files)
 
 
