@@ -104,10 +104,58 @@ def test_the_last_message_counts_on_what_is_left(old: str, new: str) -> None:
     assert metadata.get("scaleOnDelayed", "true") == "true"
 
 
-@pytest.mark.parametrize(("old", "new", "least"), [("pubsub", "rabbitmq", 300), ("rabbitmq", "sqs", 5)])
+def patience(old: str, new: str, **spec: Any) -> int:
+    scaler = moved(at_work(old), new, **spec).resources[f"{old}-scaled-object"]["spec"]
+    assert scaler["initialCooldownPeriod"] <= scaler["cooldownPeriod"]
+    return int(scaler["cooldownPeriod"])
+
+
+@pytest.mark.parametrize(("old", "new", "least"), [("pubsub", "rabbitmq", 300), ("sqs", "pubsub", 60)])
 def test_a_number_that_may_be_minutes_old_is_not_believed_at_once(old: str, new: str, least: int) -> None:
-    scaler = moved(at_work(old), new, scaling={"cooldownPeriod": 5}).resources[f"{old}-scaled-object"]
-    assert scaler["spec"]["cooldownPeriod"] == least
+    assert patience(old, new, scaling={"cooldownPeriod": 5}) == least
+
+
+# A policy, and for how long a message can wait in all for the retries by it.
+WAITS: list[tuple[dict[str, Any], int]] = [
+    ({"maxAttempts": 4, "backoff": "constant", "initialDelay": "20s", "jitter": False}, 60),
+    ({"maxAttempts": 4, "backoff": "linear", "initialDelay": "10s", "jitter": False}, 60),
+    ({"maxAttempts": 4, "backoff": "exponential", "initialDelay": "10s", "jitter": False}, 70),
+    ({"maxAttempts": 4, "backoff": "constant", "initialDelay": "20s"}, 90),
+    ({"maxAttempts": 4, "backoff": "constant", "initialDelay": "20s", "maxInterval": "22s"}, 66),
+    ({"maxAttempts": 4, "backoff": "constant", "initialDelay": "20s", "maxDuration": "50s"}, 50),
+    ({"maxAttempts": 1_000_000_000, "initialDelay": "1s", "maxDuration": "10m"}, 600),
+    ({"maxAttempts": 101, "initialDelay": "5m", "jitter": False}, 30_000),
+    # What crashes is tried again, whatever the policies say.
+    ({"maxAttempts": 1}, 5),
+]
+
+
+@pytest.mark.parametrize(("policy", "seconds"), WAITS)
+def test_what_waits_for_a_retry_at_rabbitmq_finds_its_actor(policy: dict[str, Any], seconds: int) -> None:
+    """It is in no queue of the actor, so the pods stay for as long as it can be away; and the numbers lag."""
+    spec = {"scaling": {"cooldownPeriod": 5, "pollingInterval": 2}, "resiliency": {"policies": {"rare": policy}}}
+    assert patience("rabbitmq", "sqs", **spec) == seconds + 2 + 15
+
+
+def test_a_longer_cooldown_of_the_actors_own_stays() -> None:
+    assert patience("rabbitmq", "sqs", scaling={"cooldownPeriod": 3600}) == 3600
+
+
+def test_a_scaler_that_is_made_for_the_move_waits_as_long() -> None:
+    """It has seen nothing yet, so KEDA counts from its birth."""
+    retried = {"default": {"maxAttempts": 2, "backoff": "constant", "initialDelay": "100s", "jitter": False}}
+    spec = {**FIXED, "resiliency": {"policies": retried}}
+    observed = settled(actor(transport="rabbitmq", **spec), everything())
+    scaler = moved(observed, "sqs", **spec).resources["rabbitmq-scaled-object"]["spec"]
+    assert scaler["initialCooldownPeriod"] == 100 + scaler["pollingInterval"] + 15
+
+
+def test_a_set_that_cannot_be_composed_any_more_waits_as_long() -> None:
+    settings = everything(defaultTransport="sqs")
+    del settings["transports"]["rabbitmq"]
+    spec = {"scaling": {"cooldownPeriod": 5, "pollingInterval": 2}, "resiliency": {"policies": {"rare": WAITS[0][0]}}}
+    scaler = moved(at_work("rabbitmq", **spec), "sqs", settings, **spec).resources["rabbitmq-scaled-object"]["spec"]
+    assert scaler["cooldownPeriod"] == 60 + 2 + 15
 
 
 def test_a_set_that_cannot_be_composed_any_more_may_still_go_to_zero() -> None:

@@ -6,6 +6,7 @@ set, it stays as it is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,12 +19,17 @@ from asya_composer.builders.scaled_object import scaled_object
 from asya_composer.errors import CompositionError
 from asya_composer.model import Condition, Context, Manifest, Resource, Seen, Waiting
 from asya_composer.moving import Needed
+from asya_composer.retries import longest_waits
 from asya_composer.settings import TransportName
 from asya_composer.transports import transport
 
 MOVED = "TransportMoved"
-_OLD_NEWS: Mapping[TransportName, int] = {"pubsub": 300}
-"""Seconds after which a broker's number of messages is true at the latest: until then none may have been left."""
+_OLD_NEWS: Mapping[TransportName, int] = {"pubsub": 300, "rabbitmq": 15, "sqs": 60}
+"""Seconds after which a broker's number of messages is true at the latest: until then none may have been left.
+
+Pub/Sub: Cloud Monitoring's delay. RabbitMQ: its statistics are taken every 5 s and kept for as long. SQS: its numbers
+need a minute after the last message was sent (Amazon SQS API Reference, GetQueueAttributes).
+"""
 _PAUSED = "autoscaling.keda.sh/paused"
 
 
@@ -66,14 +72,15 @@ def _annotations(manifest: Manifest) -> Mapping[str, Any]:
 
 def _draining(context: Context) -> Context:
     """Return the actor as it works off what is left; what not every broker knows is left out."""
-    scaling = context.actor.spec.scaling
+    scaling, patience = context.actor.spec.scaling, _patience(context)
     drained = scaling.model_copy(
         update={
             "enabled": True,
             "min_replica_count": 0,
             "idle_replica_count": None,
-            "cooldown_period": max(scaling.cooldown_period, _OLD_NEWS.get(context.transport, 0)),
-            "initial_cooldown_period": 0,
+            "cooldown_period": max(scaling.cooldown_period, patience),
+            # For a scaler that is made for the move, and has seen nothing yet.
+            "initial_cooldown_period": patience,
             "paused": False,
             "paused_replica_count": None,
             "scale_on_in_flight": True,
@@ -91,6 +98,19 @@ def _draining(context: Context) -> Context:
     return replace(context, actor=context.actor.model_copy(update={"spec": spec}))
 
 
+def _patience(context: Context) -> int:
+    """Return for how many seconds nothing must be seen on what is left until nothing can be there any more.
+
+    What waits for a retry at RabbitMQ is in no queue of its actor, and may come, fail and wait again between two looks:
+    so it is waited for as long as the retries of one message can.
+    """
+    old_news = _OLD_NEWS[context.transport]
+    if context.transport != "rabbitmq":
+        return old_news
+    waits = longest_waits(context.actor.resiliency())
+    return math.ceil(waits) + context.actor.spec.scaling.polling_interval + old_news
+
+
 def _as_it_is(old: Context, why: str, *, stop: bool) -> list[Resource]:
     """Return what exists, but on its way to zero.
 
@@ -99,7 +119,11 @@ def _as_it_is(old: Context, why: str, *, stop: bool) -> list[Resource]:
     """
     there = kept(old.observed, (), why)
     if old.observed.get(SCALER) is not None:
-        return [replace(each, manifest=_down_to_zero(each.manifest)) if each.key == SCALER else each for each in there]
+        least = _patience(old)
+        return [
+            replace(each, manifest=_down_to_zero(each.manifest, least)) if each.key == SCALER else each
+            for each in there
+        ]
     scaled = _scaler(old)
     if scaled or not stop:
         made = {each.key for each in scaled}
@@ -122,10 +146,11 @@ def _stopped(deployment: Manifest) -> Manifest:
     return {**deployment, "spec": {**(before if isinstance(before, Mapping) else {}), "replicas": 0}}
 
 
-def _down_to_zero(scaler: Manifest) -> Manifest:
+def _down_to_zero(scaler: Manifest, patience: int) -> Manifest:
     before = scaler.get("spec")
     items = before.items() if isinstance(before, Mapping) else ()
     spec = {name: value for name, value in items if name != "idleReplicaCount"}
     annotations = {name: value for name, value in _annotations(scaler).items() if not name.startswith(_PAUSED)}
     metadata = {**scaler["metadata"], "annotations": annotations}
-    return {**scaler, "metadata": metadata, "spec": {**spec, "minReplicaCount": 0}}
+    cooldown = max(spec.get("cooldownPeriod", patience), patience)
+    return {**scaler, "metadata": metadata, "spec": {**spec, "minReplicaCount": 0, "cooldownPeriod": cooldown}}
