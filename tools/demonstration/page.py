@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 MISTAKES_SHOWN = 30
 FAILED = f'<span><i style="background:{charts.FAILED}"></i>attempt that failed</span>'
 SERVED = '<p class="soft">As the demo did. Its server has ended with it: write the address of one of yours.</p>'
-BACKLOG = '<span><i class="thin"></i>messages waiting or being worked on (own scale)</span>'
+BACKLOG = '<span><i class="thin"></i>messages waiting or, where the transport tells, being worked on (own scale)</span>'
 
 
 def render(run: PhotosRun, read: DigitsRun, printed: PrintedRun, queues: Queues) -> str:

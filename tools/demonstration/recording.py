@@ -55,7 +55,10 @@ class Trace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """State of a mesh at one moment, by actor: replicas that run, and messages that wait or are being worked on."""
+    """State of a mesh at one moment, by actor: replicas that run, and messages that wait or are being worked on.
+
+    Not every broker tells the latter; there, the backlog is what waits.
+    """
 
     at: float
     replicas: dict[str, int]
@@ -89,7 +92,7 @@ def _sample(line: dict[str, Any], actors: set[str]) -> Sample:
     return Sample(
         at=moment(line["at"]),
         replicas={state["name"]: state["replicas"] for state in states},
-        backlog={state["name"]: state["depth"]["ready"] + state["depth"]["in_flight"] for state in states},
+        backlog={state["name"]: state["depth"]["ready"] + (state["depth"]["in_flight"] or 0) for state in states},
     )
 
 

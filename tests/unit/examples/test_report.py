@@ -226,3 +226,10 @@ def test_samples_leave_out_the_crew_and_a_line_that_was_not_finished(tmp_path: P
     assert read_samples(tmp_path / "status.jsonl", {"load"}) == [
         Sample(at=START, replicas={"load": 2}, backlog={"load": 5})
     ]
+
+
+def test_a_broker_that_does_not_tell_what_is_being_worked_on_has_a_backlog_of_what_waits(tmp_path: Path) -> None:
+    state = {"name": "load", "replicas": 1, "depth": {"ready": 3, "delayed": None, "in_flight": None, "dead": 0}}
+    (tmp_path / "status.jsonl").write_text(json.dumps({"at": "2031-02-03T10:00:00Z", "actors": [state]}) + "\n")
+    [sample] = read_samples(tmp_path / "status.jsonl", {"load"})
+    assert sample.backlog == {"load": 3}
