@@ -198,6 +198,8 @@ class World:
                 self.oracle.violations.append(str(error))
             self.over = True
             self.loop.set_exception_handler(lambda *_: None)
+        # Else it warns when it is collected, in the middle of whatever runs then.
+        self.loop.close()
         return Outcome(
             self.plan, self.oracle.violations, self.facts.rows, self._digest.hexdigest(), self.loop.steps,
             self.loop.time(), len(self.oracle.ends), self._story or [],
