@@ -54,6 +54,7 @@ class Server:
         except TransportError:  # managed servers do not let one ask
             fsync = None
         if problem := _problem(info, fsync, self.settings.appendfsync):
+            await self._client.connection_pool.disconnect()
             raise TransportError(f"Redis is refused: {problem}")
         self._script = await self.alone(self._client, "SCRIPT LOAD", _SCRIPT)
 
