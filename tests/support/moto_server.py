@@ -1,6 +1,7 @@
 """SQS and S3 for tests: moto's server, a process of its own on a free loopback port.
 
-moto looks for messages without a lock, so that two questions at once may be given the same one; here they take turns.
+moto looks for messages without a lock, so that two questions at once may be given the same one; and it forgets what is
+sent, or remembers what is deleted, while another message is being deleted. Here all these take turns.
 It also looks at the clock several times for each message in a queue, whatever it is asked; here that costs little.
 
 `MotoServer` is a context manager. `authorise` switches moto's IAM checks on; until then everybody may do everything.
@@ -140,10 +141,11 @@ class MotoServer:
 
 
 def take_turns() -> None:
-    """Let moto hand out messages one question at a time; waiting does not hold up anybody."""
-    from moto.sqs.models import SQSBackend
+    """Let moto take, hand out and delete messages one call at a time; waiting does not hold up anybody."""
+    from moto.sqs.models import Message, Queue, SQSBackend
 
-    look, turn = SQSBackend.receive_message, threading.Lock()
+    look, add, delete = SQSBackend.receive_message, Queue.add_message, Queue.delete_message
+    turn = threading.RLock()  # looking may move a message to the dead letters
 
     def receive_message(
         self: SQSBackend, queue_name: str, count: int, wait_seconds_timeout: int, *more: Any, **named: Any
@@ -158,7 +160,16 @@ def take_turns() -> None:
             # moto's own wait returns at once for messages that their group holds back.
             time.sleep(min(left, 0.02))
 
+    def add_message(self: Queue, message: Message) -> None:
+        with turn:
+            add(self, message)
+
+    def delete_message(self: Queue, receipt_handle: str) -> None:
+        with turn:
+            delete(self, receipt_handle)
+
     SQSBackend.receive_message = receive_message  # type: ignore[method-assign]
+    Queue.add_message, Queue.delete_message = add_message, delete_message  # type: ignore[method-assign]
 
 
 def ask_the_clock_cheaply() -> None:
