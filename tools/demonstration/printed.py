@@ -12,7 +12,7 @@ from demonstration.progress import Progress
 FIRST = "embedder"
 ROUTE = ["reranker"]
 TEXT = "a queue in front of every function and nothing in the middle"
-LIMIT = 60.0
+LIMIT = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
