@@ -177,12 +177,13 @@ def rows(ids: Iterable[str], results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _met(row: str, transport: str, results: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Failures that meet a row on a transport and hold there; those that meet few rows first, as they show it best."""
-    found = {
-        result["row"]: len(result["row_ids"])
-        for result in results
-        if result["transport"] == transport and row in result["row_ids"] and result["ok"]
-    }
+    """Failures that meet a row on a transport and hold there; those that meet few rows first, as they show it best.
+
+    What does not hold by one of a transport's engines shows nothing.
+    """
+    here = [result for result in results if result["transport"] == transport and row in result["row_ids"]]
+    broken = {result["row"] for result in here if not (result["ok"] or result["absent"])}
+    found = {result["row"]: len(result["row_ids"]) for result in here if result["ok"] and result["row"] not in broken}
     return sorted(found, key=lambda name: found[name])
 
 

@@ -72,7 +72,7 @@ def test_a_failure_that_could_not_be_made_says_so() -> None:
 
 
 def test_a_place_where_it_was_not_tried_is_refused() -> None:
-    with pytest.raises(SystemExit, match="row cut was not run on Pub/Sub; run"):
+    with pytest.raises(SystemExit, match="row cut was not run on Pub/Sub, `stream`; run"):
         guarantees_failures.section(everywhere()[:-1])
 
 

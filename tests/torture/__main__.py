@@ -7,6 +7,7 @@ import asyncio
 import fcntl
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -18,7 +19,7 @@ from typing import Any
 
 from tests.support.rabbitmq import ensure_installed
 from tests.torture.matrix import ROWS
-from tests.torture.model import AIO_PIKA, ENGINES, RABBITMQ, TRANSPORTS, Result
+from tests.torture.model import ENGINES, RABBITMQ, TRANSPORTS, Result, engines, places
 from tests.torture.runner import CI, LONG, Job, cannot_be_had, choose, run_all
 from tests.torture.table import line, table
 
@@ -41,7 +42,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--messages", type=int, help="so many messages per row, whatever the form")
     parser.add_argument("--row", action="append", default=[], metavar="NAME", help="only this row; * and ? stand in")
     parser.add_argument("--transport", choices=TRANSPORTS, action="append", help="only this transport")
-    parser.add_argument("--engine", choices=ENGINES, action="append", help="only this engine of RabbitMQ")
+    names = [name for each in ENGINES.values() for name in each]
+    parser.add_argument("--engine", choices=names, action="append", help="only this engine of those that have several")
     parser.add_argument(
         "--keep", action="store_true", help=f"keep the results for the page of guarantees ({KEPT.name})"
     )
@@ -53,8 +55,11 @@ def chosen(given: argparse.Namespace) -> list[Job]:
     """Return what is to be run; exits when that is nothing."""
     rows = [row for row in ROWS if not given.row or any(fnmatchcase(row.name, name) for name in given.row)]
     # An engine that is asked for by name gets every row.
-    everything = given.long or bool(given.row) or (given.engine or []) == [AIO_PIKA]
-    jobs = choose(rows, given.transport or TRANSPORTS, given.engine or ENGINES, everything=everything)
+    second = {names[1] for names in ENGINES.values()}
+    everything = given.long or bool(given.row) or (bool(given.engine) and second.issuperset(given.engine))
+    having = [each for each in TRANSPORTS if not given.engine or set(engines(each)) & set(given.engine)]
+    transports = [each for each in given.transport or TRANSPORTS if each in having]
+    jobs = choose(rows, transports, given.engine, everything=everything)
     if not jobs:
         sys.exit(f"no such row: {', '.join(given.row)}; there are:\n  " + "\n  ".join(row.name for row in ROWS))
     return jobs
@@ -87,8 +92,17 @@ def main() -> int:
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text(json.dumps([result.as_json() for result in results], indent=1) + "\n")
     failed = [result for result in results if not result.ok and not result.skipped]
-    print(f"{len(results) - len(failed)} of {len(results)} rows hold, {time.monotonic() - began:.0f} s; {OUT}")
+    print(
+        f"{len(results) - len(failed)} of {len(results)} rows hold, {time.monotonic() - began:.0f} s, "
+        f"{_cpu_seconds():.0f} s of CPU; {OUT}"
+    )
     return 1 if failed else 0
+
+
+def _cpu_seconds() -> float:
+    """What this process and all it started have used; unlike the time, a busy machine does not change it much."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def keep(results: Sequence[Result]) -> None:
@@ -108,13 +122,8 @@ def _keep(results: Sequence[Result]) -> None:
     latest = {(each["row"], each["transport"], each["engine"]): each for each in known if not each["absent"]}
     absent = {(each.row, each.transport, each.engine): each.as_json() for each in cannot_be_had(ROWS)}
     latest |= absent
-    places = [
-        (row.name, transport, engine)
-        for row in ROWS
-        for transport in TRANSPORTS
-        for engine in (ENGINES if transport == RABBITMQ else (None,))
-    ]
-    lines = [json.dumps({name: latest[place][name] for name in KEPT_FIELDS}) for place in places if place in latest]
+    wanted = [(row.name, *place) for row in ROWS for place in places()]
+    lines = [json.dumps({name: latest[each][name] for name in KEPT_FIELDS}) for each in wanted if each in latest]
     new = KEPT.with_suffix(".new")
     new.write_text("[\n" + ",\n".join(lines) + "\n]\n")
     new.replace(KEPT)

@@ -11,7 +11,9 @@ from tests.torture.model import CLOUDS, Ends, Row
 from tests.torture.pods import IN_FLIGHT
 from tests.torture.scene import FIRST, SECOND, Scene
 
-TIMEOUT = {"ASYA_RESILIENCY_ACTOR_TIMEOUT": "300ms"}
+TIMEOUT = {"ASYA_RESILIENCY_ACTOR_TIMEOUT": "500ms"}
+ATTEMPTS = 6
+"""Enough that no call which a busy machine keeps waiting for longer than that uses them up."""
 _CGROUP = Path("/sys/fs/cgroup/memory")
 GROUP_BYTES = 96 << 20
 SEVERAL = 3
@@ -21,7 +23,7 @@ async def hung(scene: Scene, handler: str) -> Ends:
     """Some calls hang at their first attempt, one at each: it fails for good when its attempts are used up."""
     scene.settings |= TIMEOUT
     scene.settings["ASYA_RESILIENCY_POLICIES"] = (
-        '{"default": {"maxAttempts": 3, "backoff": "constant", "initialDelay": "100ms", "jitter": false}}'
+        f'{{"default": {{"maxAttempts": {ATTEMPTS}, "backoff": "constant", "initialDelay": "100ms", "jitter": false}}}}'
     )
     for _ in range(SEVERAL):
         scene.add({FIRST: "hang-once"})
@@ -31,7 +33,7 @@ async def hung(scene: Scene, handler: str) -> Ends:
         scene.pod(actor, handler=handler)
     await scene.flow()
     # Each hanging call is made again; where its process was replaced, those that had been sent ahead begin anew too.
-    return Ends(0, (SEVERAL + 2) * (1 + IN_FLIGHT))
+    return Ends(0, (SEVERAL + ATTEMPTS - 1) * (1 + IN_FLIGHT))
 
 
 async def out_of_memory(scene: Scene) -> Ends:

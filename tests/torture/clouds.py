@@ -28,14 +28,14 @@ def sqs(namespace: str, port: int, host: str = LOOPBACK) -> dict[str, str]:
     }
 
 
-def pubsub(namespace: str, port: int, host: str = LOOPBACK) -> dict[str, str]:
-    """Settings of the Pub/Sub transport; the lease becomes the subscription's, whose shortest one is 10 s."""
+def pubsub(namespace: str, port: int, host: str, receive: str) -> dict[str, str]:
+    """Settings of the Pub/Sub transport."""
     return {
         "ASYA_TRANSPORT": "pubsub",
         "ASYA_NAMESPACE": namespace,
         "ASYA_PUBSUB_PROJECT_ID": PROJECT,
         "ASYA_PUBSUB_ENDPOINT": f"{host}:{port}",
-        "ASYA_PUBSUB_LEASE": "10s",
+        "ASYA_PUBSUB_RECEIVE": receive,
     }
 
 

@@ -85,8 +85,10 @@ class Control:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
-            who, step, _ = (await reader.readline()).decode().split()
-            await self.reached(who, step)
-            writer.write(b"\n")
-            await writer.drain()
+            line = (await reader.readline()).decode()
+            if line.endswith("\n"):  # else who asked was killed before it had said what
+                who, step, _ = line.split()
+                await self.reached(who, step)
+                writer.write(b"\n")
+                await writer.drain()
         writer.close()

@@ -20,9 +20,9 @@ async def collect(scene: Scene) -> list[Found]:
         copies += [Found(name, actor) for actor, name, *_ in scene.lines() if actor in ENDS]
     else:
         holds = await scene.depths()
-        for actor in ENDS:
-            if holds[actor].ready:
-                copies += [found(actor, body) for body in await _take(scene, actor)]
+        full = [actor for actor in ENDS if holds[actor].ready]
+        for actor, bodies in zip(full, await asyncio.gather(*(_take(scene, actor) for actor in full)), strict=True):
+            copies += [found(actor, body) for body in bodies]
     for actor, depth in (await scene.depths()).items():
         if depth.dead:
             copies += [found(DEAD + actor, body) for body in await scene.transport.dead_letters(actor, depth.dead)]
@@ -42,7 +42,7 @@ async def final_depths(scene: Scene, dead: Mapping[str, int]) -> dict[str, Depth
         )
 
     with suppress(AssertionError):  # the caller compares, and says what is left
-        await until(at_rest, within=10, what="", every=scene.pause)
+        await until(at_rest, within=30, what="", every=scene.pause)
     return await scene.depths()
 
 
@@ -61,7 +61,7 @@ async def _take(scene: Scene, actor: str) -> list[bytes]:
         return depth is not None and (depth.ready, depth.in_flight) == (0, 0)
 
     consumer = await scene.transport.consume(actor, BATCH, arrived)
-    await until(empty, within=scene.seconds, what=f"{actor} is emptied", every=scene.pause)
+    await scene.happened(empty, f"{actor} is emptied")
     await asyncio.gather(*waiting)
     await consumer.close()
     return taken

@@ -12,8 +12,8 @@ from tests.support.mesh import Pod
 from tests.support.processes import until
 from tests.torture.gone import GONE, gone_and_back
 from tests.torture.line import Line
-from tests.torture.model import CLOUDS, SQLITE, Ends, Row
-from tests.torture.pods import IN_FLIGHT, SHORT_LEASE
+from tests.torture.model import CLOUDS, ENGINES, SQLITE, Ends, Row
+from tests.torture.pods import IN_FLIGHT, PATIENCE, SHORT_LEASE
 from tests.torture.scene import ACTORS, FIRST, SECOND, Scene
 
 STEPS = {
@@ -39,7 +39,7 @@ async def kill_runtime(scene: Scene, step: str) -> Ends:
 
     async def kill(pod: Pod, turn: itertools.count[int]) -> None:
         if next(turn) % 2:
-            await pod.runtime.kill()
+            await pod.runtime.kill(PATIENCE)
         else:
             await _kill_worker(pod)
 
@@ -58,7 +58,7 @@ async def kill_sidecar(scene: Scene, step: str) -> Ends:
     scene.settings |= SHORT_LEASE
     pods, _ = await _pods(scene, lines=_seen_on_the_wire(scene, step))
     for pod in pods:
-        scene.control.plan(step, pod.actor, pod.sidecar.kill, scene.times, cuts=True)
+        scene.control.plan(step, pod.actor, partial(pod.sidecar.kill, PATIENCE), scene.times, cuts=True)
     await scene.flow()
     return _held_twice(scene, scene.control.done)
 
@@ -77,7 +77,7 @@ async def kill_broker(scene: Scene, step: str) -> Ends:
     elif scene.kind == SQLITE:
 
         async def kill_all() -> None:
-            await asyncio.gather(*(process.kill() for pod in pods for process in pod.processes))
+            await asyncio.gather(*(process.kill(PATIENCE) for pod in pods for process in pod.processes))
 
         for pod in pods:
             scene.control.plan(step, pod.actor, kill_all, scene.times)
@@ -96,7 +96,7 @@ async def kill_broker(scene: Scene, step: str) -> Ends:
 
 
 async def _kill_worker(pod: Pod) -> None:
-    await until(lambda: pod.runtime.running and bool(pod.workers()), within=20, what="a worker")
+    await until(lambda: pod.runtime.running and bool(pod.workers()), within=PATIENCE, what="a worker")
     os.kill(pod.workers()[0], signal.SIGKILL)
 
 
@@ -120,7 +120,7 @@ def _held_twice(scene: Scene, deaths: int) -> Ends:
 
 _KILLS = {"runtime": kill_runtime, "sidecar": kill_sidecar, "broker": kill_broker}
 _ALSO = {("runtime", "during-call"): ("runtime-crashed", "handler-error")}
-_AIO_PIKA = {("sidecar", "before-confirm"), ("broker", "before-ack")}
+_SECOND_IN_CI = {("sidecar", "before-confirm"), ("broker", "before-ack")}
 _CLOUDS_IN_CI = {
     ("runtime", "during-call"),
     *(("sidecar", step) for step in ("after-receive", *WIRE)),
@@ -133,7 +133,7 @@ ROWS = [
         partial(story, step=step),
         (*_IDS[victim], *_ALSO.get((victim, step), ())),
         instead=GONE if victim == "broker" else {},
-        aio_pika_in_ci=(victim, step) in _AIO_PIKA,
+        second_in_ci=tuple(ENGINES) if (victim, step) in _SECOND_IN_CI else (),
         long_only=() if (victim, step) in _CLOUDS_IN_CI else CLOUDS,
     )
     for victim, story in _KILLS.items()

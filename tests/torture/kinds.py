@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
+from functools import partial
 from itertools import cycle
 from typing import Any
 
 from tests.torture.model import Ends, Message, Row
-from tests.torture.pods import IN_FLIGHT, SHORT_LEASE
+from tests.torture.pods import IN_FLIGHT, PATIENCE, SHORT_LEASE
 from tests.torture.scene import ACTORS, ENDS, FIRST, SECOND, SINK, SUMP, Scene
 from tests.unit.sidecar.fake_gateway import FakeGateway
 
@@ -105,8 +106,8 @@ async def crew(scene: Scene) -> Ends:
 def _kill_now_and_then(scene: Scene, *actors: str) -> None:
     for actor in actors:
         (pod,) = scene.pods(actor)
-        scene.control.plan("after-result", actor, pod.sidecar.kill, scene.times // 2, cuts=True)
-        scene.control.plan("during-call", actor, pod.runtime.kill, scene.times // 2)
+        scene.control.plan("after-result", actor, partial(pod.sidecar.kill, PATIENCE), scene.times // 2, cuts=True)
+        scene.control.plan("during-call", actor, partial(pod.runtime.kill, PATIENCE), scene.times // 2)
 
 
 def _one(scene: Scene, kind: str) -> None:

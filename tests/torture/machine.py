@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.torture.model import CLOUDS, PUBSUB, RABBITMQ, SQS, Ends, Row, UnavailableError
+from tests.torture.model import CLOUDS, PUBSUB, RABBITMQ, SQS, STREAM, Ends, Row, UnavailableError
 from tests.torture.pods import IN_FLIGHT, SHORT_LEASE
 from tests.torture.scene import ACTORS, FIRST, SECOND, Scene
 
@@ -23,7 +23,7 @@ async def lease_expiry(scene: Scene) -> Ends:
     """
     scene.settings |= SHORT_LEASE
     await scene.prepare()
-    scene.pod(FIRST, who="stopped")
+    stopped = scene.pod(FIRST, who="stopped")
     scene.pod(FIRST)
 
     async def stand_still() -> None:
@@ -31,9 +31,15 @@ async def lease_expiry(scene: Scene) -> Ends:
 
     scene.control.plan("before-call", "stopped", stand_still, 1)
     await scene.flow()
+    # What it was about to do when it stood still it may do all the same, after everything has come to its end.
+    await stopped.stop()
+    scene.mesh.pods.remove(stopped)
+    await scene.settled()
     if sum(scene.calls().values()) == len(scene.calls()):
         raise AssertionError("nothing was called again, so no lease ran out while its holder stood still")
-    # What it was about to send on when it stood still it may send on all the same where that is a step of its own.
+    if scene.engine == STREAM:
+        note = "the emulator sends one stream all that there is"
+        return Ends(scene.total, scene.total * len(ACTORS), note=note)
     return Ends(IN_FLIGHT if scene.kind in CLOUDS else 0, IN_FLIGHT * len(ACTORS))
 
 
@@ -92,8 +98,6 @@ def _fill(path: Path) -> None:
 
 async def clock_jump(scene: Scene) -> Ends:
     """The machine's clock is set an hour ahead, and back again later."""
-    # A message that the clock has hidden does not come by waiting longer.
-    scene.seconds = min(scene.seconds, 40.0 + scene.total / 100)
     clock = scene.folder / "clock"
     clock.write_text("0")
     turns = iter([HOUR, 0.0, -HOUR, 0.0])
@@ -114,7 +118,7 @@ async def clock_jump(scene: Scene) -> Ends:
 ROWS = [
     Row(
         "lease-expiry", "a sidecar stands still for longer than its lease", lease_expiry, ("redelivered",),
-        {RABBITMQ: "it has no leases: what is held is held as long as the connection lives"},
+        {RABBITMQ: "it has no leases: what is held is held as long as the connection lives"}, second_in_ci=(PUBSUB,),
     ),
     Row(
         "full-disk", "the disk under the database is full for a while", full_disk, ("broker-refuses",),

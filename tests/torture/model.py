@@ -13,7 +13,19 @@ SQLITE, RABBITMQ, SQS, PUBSUB = "sqlite", "rabbitmq", "sqs", "pubsub"
 TRANSPORTS: Final = (SQLITE, RABBITMQ, SQS, PUBSUB)
 CLOUDS: Final = (SQS, PUBSUB)
 FAST, AIO_PIKA = "fast", "aio-pika"
-ENGINES: Final = (FAST, AIO_PIKA)
+PULL, STREAM = "pull", "stream"
+ENGINES: Final[Mapping[str, tuple[str, ...]]] = {RABBITMQ: (FAST, AIO_PIKA), PUBSUB: (PULL, STREAM)}
+"""What a transport can be spoken to by, where there are two: clients of RabbitMQ, ways of receiving from Pub/Sub."""
+
+
+def engines(transport: str) -> tuple[str | None, ...]:
+    """By what a transport is spoken to; None where there is one way only."""
+    return ENGINES.get(transport, (None,))
+
+
+def places() -> list[tuple[str, str | None]]:
+    """All transports with all they are spoken to by, in the order of the page of guarantees."""
+    return [(transport, engine) for transport in TRANSPORTS for engine in engines(transport)]
 
 
 class UnavailableError(Exception):
@@ -32,6 +44,14 @@ class Ends:
     calls: int | None = 0
     note: str = ""
 
+    def allowing(self, doubts: int) -> Ends:
+        """The same with so many messages more that came to an end, or went through both actors, once more."""
+        if not doubts:
+            return self
+        said = f"{doubts} more because an answer or a lease's extension came too late"
+        calls = None if self.calls is None else self.calls + doubts * 2
+        return Ends(self.duplicates + doubts, calls, "; ".join(filter(None, (self.note, said))))
+
 
 Story = Callable[["Scene"], Awaitable[Ends]]
 
@@ -40,8 +60,9 @@ Story = Callable[["Scene"], Awaitable[Ends]]
 class Row:
     """One failure: `what` happens, in words for the page of guarantees; the rows of the truth table that it meets.
 
-    `absent`: by transport, why this failure cannot be had there. `instead`: by transport, what is done there in its
-    place. `long_only`: transports on which it is not among what CI runs, because another row stands for it.
+    `absent`: by transport, why this failure cannot be had there; `not_by`: the same by engine. `instead`: by transport,
+    what is done there in its place. `long_only`: transports on which it is not among what CI runs, because another row
+    stands for it. `second_in_ci`: transports on which CI runs it by their second engine too.
     """
 
     name: str
@@ -50,13 +71,18 @@ class Row:
     ids: tuple[str, ...]
     absent: Mapping[str, str] = field(default_factory=dict)
     instead: Mapping[str, str] = field(default_factory=dict)
-    aio_pika_in_ci: bool = False
     long_only: tuple[str, ...] = ()
+    second_in_ci: tuple[str, ...] = ()
+    not_by: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def transports(self) -> tuple[str, ...]:
         """Where it runs."""
         return tuple(each for each in TRANSPORTS if each not in self.absent)
+
+    def why_not(self, transport: str, engine: str | None) -> str:
+        """Why it does not run there; nothing when it does."""
+        return self.absent.get(transport) or self.not_by.get(engine or "", "")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from tests.support.rabbitmq import Broker
 from tests.torture.account import DEAD, found
 from tests.torture.gone import GONE, gone_and_back
 from tests.torture.line import Line
-from tests.torture.model import CLOUDS, PUBSUB, SQLITE, SQS, Ends, Row
+from tests.torture.model import CLOUDS, PUBSUB, RABBITMQ, SQLITE, SQS, Ends, Row
 from tests.torture.namespaces import NetworkNamespace
 from tests.torture.pods import IN_FLIGHT, SHORT_LEASE
 from tests.torture.scene import ACTORS, FIRST, SECOND, Scene
@@ -239,16 +239,16 @@ ROWS = [
     Row(
         "memory-alarm", "the broker's memory is used up, so it blocks publishers", memory_alarm, ("broker-refuses",),
         _A_FILE | {SQS: "it throttles instead, see there", PUBSUB: "it has quotas instead, see throttling"},
-        aio_pika_in_ci=True,
+        second_in_ci=(RABBITMQ,),
     ),
     Row(
         "connection-cut", "connections to the broker are reset", connection_cut, ("broker-refuses", "redelivered"),
-        _A_FILE, aio_pika_in_ci=True,
+        _A_FILE, second_in_ci=(RABBITMQ, PUBSUB),
     ),
     Row("line-slow", "the line to the broker is slow", line_slow, ("result", "end-of-route"), _A_FILE),
     Row(
         "half-open", "packets vanish without a word (network namespace)", half_open, ("broker-refuses", "redelivered"),
-        _A_FILE, aio_pika_in_ci=True,
+        _A_FILE, second_in_ci=(RABBITMQ,),
     ),
     Row(
         "dlq-full", "the dead-letter queue is full for a while", dlq_full, ("too-large", "broker-refuses"),

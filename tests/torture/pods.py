@@ -26,6 +26,8 @@ extension is a call to a slow server, if it were still shorter."""
 # Calls are sent ahead, so that a worker dies with some that it has and has not begun.
 RUNTIME = {"ASYA_PIPELINE": str(IN_FLIGHT - 1)}
 NEVER = 1_000_000
+PATIENCE = 60.0
+"""Seconds that a process may take to end and to start again on a machine that is busy with other things."""
 
 
 def add(

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from tests.torture.account import DEAD, check_broker, settle_up
 from tests.torture.ends import collect, final_depths
 from tests.torture.lane import Lane
-from tests.torture.model import CLOUDS, ENGINES, FAST, RABBITMQ, Ends, Result, Row, UnavailableError
+from tests.torture.model import CLOUDS, Ends, Result, Row, UnavailableError, engines, places
 from tests.torture.scene import Scene
 
 
 @dataclass(frozen=True)
 class Size:
-    """How many messages a row has, and how long it may take; `cloud_messages` where an emulator plays a cloud."""
+    """How many messages a row has, and how long nothing may move; `cloud_messages` where an emulator plays a cloud."""
 
     messages: int
     seconds: float
@@ -29,12 +29,12 @@ class Size:
         return self.cloud_messages if transport in CLOUDS else self.messages
 
 
-CI = Size(500, 60.0, 100)
-LONG = Size(10_000, 600.0, 1_000)
-CLOUD_LANES = 2
+CI = Size(500, 90.0, 100)
+LONG = Size(10_000, 180.0, 500)
+CLOUD_LANES = 3
 """Times as many rows at a time: on clouds they mostly wait for leases to run out."""
-PATIENCE = 30.0
-"""Seconds beyond a row's own limit, for its start and its accounts."""
+LIMITS = 10
+"""Times as long as nothing may move: no row takes longer, whatever moves."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,24 @@ class Job:
     engine: str | None
 
 
-def choose(rows: Iterable[Row], transports: Sequence[str], engines: Sequence[str], *, everything: bool) -> list[Job]:
-    """Return what to run. Without `everything`, of rows that another one stands for only that one."""
+def choose(
+    rows: Iterable[Row], transports: Sequence[str], wanted: Sequence[str | None] | None = None, *, everything: bool
+) -> list[Job]:
+    """Return what to run, of several engines only `wanted` ones. Without `everything`: what no other row stands for."""
     return [
         Job(row, transport, engine)
         for row in rows
-        for transport in row.transports
-        if transport in transports and (everything or transport not in row.long_only)
-        for engine in (ENGINES if transport == RABBITMQ else (None,))
-        if engine is None or (engine in engines and (engine == FAST or everything or row.aio_pika_in_ci))
+        for transport, engine in places()
+        if transport in transports and not row.why_not(transport, engine)
+        if engine is None or wanted is None or engine in wanted
+        if everything or _in_ci(row, transport, engine)
     ]
+
+
+def _in_ci(row: Row, transport: str, engine: str | None) -> bool:
+    if engine == engines(transport)[0]:
+        return transport not in row.long_only
+    return transport in row.second_in_ci
 
 
 def cannot_be_had(rows: Iterable[Row]) -> list[Result]:
@@ -63,8 +71,8 @@ def cannot_be_had(rows: Iterable[Row]) -> list[Result]:
     return [
         Result(row.name, row.what, transport, engine, row.ids, absent=why)
         for row in rows
-        for transport, why in row.absent.items()
-        for engine in (ENGINES if transport == RABBITMQ else (None,))
+        for transport, engine in places()
+        if (why := row.why_not(transport, engine))
     ]
 
 
@@ -93,14 +101,14 @@ async def run(job: Job, lane: Lane, size: Size) -> Result:
     result = Result(row.name, row.what, job.transport, job.engine, row.ids)
     began = time.monotonic()
     try:
-        async with asyncio.timeout(size.seconds + PATIENCE):
+        async with asyncio.timeout(size.seconds * LIMITS):
             await _play(job, lane, size, result)
     except UnavailableError as error:
         result.note, result.skipped = str(error), os.environ.get("CI") != "true"
         if not result.skipped:
             result.problems.append(str(error))
     except TimeoutError:
-        result.problems.append(f"it did not end within {size.seconds + PATIENCE:g} s")
+        result.problems.append(f"it did not end within {size.seconds * LIMITS:g} s")
     except Exception as error:  # noqa: BLE001  one row's failure is a line of the table, not the end of it
         result.problems.append(f"{type(error).__name__}: {error}")
     result.seconds = round(time.monotonic() - began, 1)
@@ -121,7 +129,7 @@ async def _play(job: Job, lane: Lane, size: Size, result: Result) -> None:
         copies = await collect(scene)
         result.failures = scene.control.done
         result.called_twice = sum(count - 1 for count in scene.calls().values())
-        settle_up(result, scene.messages, copies, ends)
+        settle_up(result, scene.messages, copies, ends, scene.in_doubt())
         result.note = "; ".join(filter(None, (job.row.instead.get(job.transport), result.note)))
         dead = Counter(copy.place.removeprefix(DEAD) for copy in copies if copy.place.startswith(DEAD))
         dead -= Counter(copy.place.removeprefix(DEAD) for copy in scene.taken)

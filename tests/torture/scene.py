@@ -15,7 +15,6 @@ from typing import Any, Self, TypeVar
 from tests.support import mesh
 from tests.support.mesh import Mesh, Pod
 from tests.support.moto_server import MotoServer
-from tests.support.processes import until
 from tests.support.pubsub import Emulator
 from tests.support.rabbitmq import Broker
 from tests.torture import clouds, pods
@@ -26,7 +25,7 @@ from tests.torture.control import Control
 from tests.torture.google_proxy import GoogleProxy
 from tests.torture.lane import Lane
 from tests.torture.line import LOOPBACK, Line
-from tests.torture.model import CLOUDS, PUBSUB, SQLITE, SQS, Message
+from tests.torture.model import CLOUDS, PUBSUB, PULL, SQLITE, SQS, STREAM, Message
 from tests.torture.proxy import Proxy
 
 from asya.errors import TransportError
@@ -47,7 +46,9 @@ class Scene:
     """An async context manager. A story adds what is special, and calls `flow`."""
 
     def __init__(self, lane: Lane, transport: str, engine: str | None, total: int, seconds: float) -> None:
-        self.lane, self.kind, self.engine, self.total, self.seconds = lane, transport, engine, total, seconds
+        self.lane, self.kind, self.engine, self.total = lane, transport, engine, total
+        self.seconds = seconds
+        """How long nothing may move before the row has failed."""
         self.folder = lane.row_folder()
         self.namespace = f"t{self.folder.name}"
         self.record = self.folder / "calls"
@@ -61,10 +62,14 @@ class Scene:
         self.taken: list[Found] = []
         """Dead letters that were taken out on the way."""
         self.later: set[asyncio.Task[None]] = set()
+        self._seen: dict[str, Depth] = {}
         self._stack = AsyncExitStack()
         self._machine = ExitStack()
         self._server: Broker | MotoServer | Emulator | None = None
         self._database = self.folder / "queue.sqlite"
+        self._doubts = self.folder / "doubts"
+        self._line: Line | None = None
+        """The way of pods that have none of their own."""
 
     # -- size
 
@@ -120,7 +125,8 @@ class Scene:
         if self.kind == SQS:
             return clouds.sqs(self.namespace, port, host)
         if self.kind == PUBSUB:
-            return clouds.pubsub(self.namespace, port, host)
+            assert self.engine is not None
+            return clouds.pubsub(self.namespace, port, host, self.engine)
         assert self.engine is not None
         own = {"ASYA_RABBITMQ_ENGINE": self.engine, "ASYA_RABBITMQ_MANAGEMENT_URL": self.broker.management_url}
         return mesh.rabbitmq(f"amqp://guest:guest@{host}:{port}/", self.namespace, **own)
@@ -163,12 +169,13 @@ class Scene:
             "TEST_STOPS_EVERY": str(self.every),
             "TEST_RECORD": str(self.record),
         }
-        way = self.environ(proxy)
+        doubts = {"TEST_DOUBTS": str(self._doubts)} if self.kind in CLOUDS else {}
+        way = self.environ(proxy or self._line)
         return pods.add(
             self.mesh,
             actor,
             handler,
-            sidecar={**way, **self.settings, **stops, **(sidecar or {})},
+            sidecar={**way, **self.settings, **stops, **doubts, **(sidecar or {})},
             runtime={**stops, **(runtime or {})},
             before=before,
         )
@@ -196,10 +203,17 @@ class Scene:
         """Connect and declare the queues; done by `flow` unless it has been done."""
         if hasattr(self, "_transport"):
             return
-        self._transport = open_transport(load(TransportSettings, self.environ()))
+        # Whatever the pods do: of a stream an emulator does not say when it has sent all.
+        own = {"ASYA_PUBSUB_RECEIVE": PULL}
+        # The lease of a subscription is that of whoever has declared it.
+        lease = {name: value for name, value in self.settings.items() if name in pods.SHORT_LEASE}
+        self._transport = open_transport(load(TransportSettings, self.environ() | own | lease))
         await self._transport.open()
         self._stack.push_async_callback(self._transport.close)
         await self._transport.declare(list(self.queues.values()))
+        if self.engine == STREAM:
+            # The emulator goes on sending to the streams of processes that died, if nobody in between ends them.
+            self._line = await self.proxy("nobody")
 
     async def publish(self, messages: Sequence[Message], actor: str = FIRST) -> None:
         """Send messages to an actor."""
@@ -225,7 +239,7 @@ class Scene:
 
     async def settled(self) -> None:
         """Wait until every planned failure has happened and every message is where it stays."""
-        await until(self._is_over, within=self.seconds, what=self.explain, every=self.pause)
+        await self._until(self._is_over, "everything has come to its end", self.pause)
         await asyncio.gather(*self.later)
 
     def soon(self, work: Awaitable[None]) -> None:
@@ -243,18 +257,18 @@ class Scene:
             self._check()
             return condition()
 
-        await until(looked, within=self.seconds, what=lambda: f"{what}\n{self.explain()}", every=self.pause / 5)
+        await self._until(looked, what, self.pause / 5)
 
-    async def depths(self) -> dict[str, Depth]:
-        """What all queues hold; empty while the broker is away."""
+    async def depths(self, *actors: str) -> dict[str, Depth]:
+        """What these queues hold, or all; empty while the broker is away."""
         try:
-            seen = await self.transport.depth(list(self.queues))
+            seen = await self.transport.depth(actors or list(self.queues))
         except TransportError:
             seen = {}
         if self.kind == PUBSUB:
             # It cannot tell what is handed out from what waits: `ready` is both.
             seen = {actor: replace(depth, in_flight=0) for actor, depth in seen.items()}
-        self._seen = seen
+        self._seen |= seen
         return seen
 
     # -- results
@@ -268,6 +282,11 @@ class Scene:
         """How often each message was given to each handler, by the message's number."""
         return Counter((actor, number) for actor, number, *_ in self.lines() if actor not in ENDS)
 
+    def in_doubt(self) -> int:
+        """How many messages were sent or held when an answer or a lease's extension came too late, planned or not."""
+        text = self._doubts.read_text() if self._doubts.exists() else ""
+        return sum(map(int, text.split()))
+
     def explain(self) -> str:
         """What a row that does not end looks like."""
         stages = Counter(actor for actor, *_ in self.lines())
@@ -277,7 +296,6 @@ class Scene:
         )
 
     async def __aenter__(self) -> Self:
-        self._seen: dict[str, Depth] = {}
         await self.control.open()
         self._stack.push_async_callback(self.control.close)
         match self.kind:
@@ -303,6 +321,31 @@ class Scene:
 
     # -- inside
 
+    async def _until(self, condition: Callable[[], bool | Awaitable[bool]], what: str, every: float) -> None:
+        """Wait for as long as messages move: a busy machine is slow, what is lost stands still.
+
+        Raises:
+            AssertionError: Nothing has moved for `self.seconds`.
+        """
+        moved, since = self._moved(), time.monotonic()
+        while True:
+            held = condition()
+            if await held if isinstance(held, Awaitable) else held:
+                return
+            now = time.monotonic()
+            if (latest := self._moved()) != moved:
+                moved, since = latest, now
+            elif now - since > self.seconds:
+                await self.depths()
+                raise AssertionError(f"nothing has moved for {self.seconds:g} s; waited for: {what}\n{self.explain()}")
+            await asyncio.sleep(every)
+
+    def _moved(self) -> tuple[object, ...]:
+        """Something that is another when a message has moved or a failure has happened."""
+        written = self.record.stat().st_size if self.record.exists() else 0
+        depths = [(each.ready, each.in_flight, each.delayed, each.dead) for each in self._seen.values()]
+        return written, self.control.done, depths
+
     def _check(self) -> None:
         self.mesh.check()
         if self.control.failure is not None:
@@ -313,10 +356,15 @@ class Scene:
 
     async def _is_over(self) -> bool:
         self._check()
-        depths = await self.depths()
-        working = [depth for actor, depth in depths.items() if actor not in ENDS or self.records_ends]
-        if self.control.outstanding or not depths or not all(is_empty(depth) for depth in working):
+        if self.control.outstanding:
             return False
+        # In the order of their way, and no further than something is found: on clouds each look costs many calls.
+        depths: dict[str, Depth] = {}
+        for actor in self.queues:
+            found = await self.depths(actor)
+            if actor not in found or ((actor not in ENDS or self.records_ends) and not is_empty(found[actor])):
+                return False
+            depths |= found
         if self.records_ends:
             at_ends = len({name for actor, name, *_ in self.lines() if actor in ENDS})
         else:

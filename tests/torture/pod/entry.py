@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import doubts
 import stops
 
 import asya_sidecar.main as sidecar
@@ -104,6 +105,8 @@ def main() -> None:
     def opened(settings: TransportSettings) -> Transport:
         transport = open_transport(settings)
         watch_received(transport)
+        if path := os.environ.get("TEST_DOUBTS"):
+            doubts.watch(transport, Path(path))
         return transport
 
     sidecar.open_transport = opened
