@@ -16,6 +16,7 @@ from kubernetes import config
 from tests.cluster.clouds import aws_kinds, google_kinds
 from tests.cluster.clouds.aws_server import ACCOUNT, AwsServer
 from tests.cluster.clouds.crds import as_yaml, definitions
+from tests.cluster.clouds.fake_pod_identity import FakePodIdentity
 from tests.cluster.clouds.fake_provider import FakeProvider
 from tests.cluster.clouds.objects import Objects
 from tests.cluster.clouds.pubsub_emulator import PubsubEmulator
@@ -41,6 +42,7 @@ def _run(given: argparse.Namespace) -> None:
     with contextlib.ExitStack() as stack:
         aws = stack.enter_context(AwsServer(given.region, host=given.host, port=given.aws_port))
         aws.web_identity.review = review_with(client)
+        stack.enter_context(FakePodIdentity(client, aws.region, aws.endpoint, host=given.host))
         google: httpx.Client | None = None
         emulator = None
         if not given.no_pubsub:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import subprocess
 import tempfile
 import time
@@ -41,7 +42,7 @@ class PubsubEmulator:
         if not jars:
             raise EmulatorUnavailableError(f"the Pub/Sub emulator is not installed in {FOLDER}")
         options = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx192m"]
-        command = ["java", *options, "-jar", str(jars[-1]), f"--host={self._host}", f"--port={self._port}"]
+        command = ["java", *options, "-jar", str(jars[-1]), f"--host={self._bound()}", f"--port={self._port}"]
         try:
             with self._log.open("wb") as log:
                 self._process = subprocess.Popen(
@@ -61,6 +62,10 @@ class PubsubEmulator:
     ) -> None:
         """End it."""
         self.stop()
+
+    def _bound(self) -> str:
+        """Its HTTP API asks its own gRPC API over loopback, so on another address it has to listen on all."""
+        return self._host if ipaddress.ip_address(self._host).is_loopback else "0.0.0.0"
 
     def client(self) -> httpx.Client:
         """Return a client of its HTTP API."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.cluster import platform
 from tests.cluster.cluster import Cluster
 from tests.cluster.e2e.conftest import FOLDER, FOLDER_VARIABLE, PARTIAL, PARTS_VARIABLE
-from tests.cluster.e2e.install import VALUES
+from tests.cluster.e2e.install import CLOUDS, VALUES
 from tests.cluster.e2e.target import CHOICE_VARIABLE, NAME_VARIABLE
 from tests.cluster.install import install
 from tests.cluster.plan import ROOT, ClusterError
@@ -86,7 +86,7 @@ def bring_up(cluster: Cluster, parts: Parts) -> None:
     with parts.part("everything installed"):
         install(cluster, [])
     with parts.part("release upgraded: x-sink keeps results"):
-        platform.install(cluster.plan, VALUES)
+        platform.install(cluster.plan, VALUES, CLOUDS)
 
 
 def run_tests(name: str, words: list[str], parts: Parts) -> int:

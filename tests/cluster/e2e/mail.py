@@ -17,6 +17,7 @@ from tests.cluster.waiting import wait_until
 
 from asya.settings import load
 from asya.transports import Outgoing, open_transport
+from asya.transports.rabbitmq.ladder import Ladder
 from asya.transports.settings import TransportSettings
 from asya.wire import encode, new_envelope, raw
 
@@ -142,6 +143,10 @@ class Mail:
         begin = f"asya_{self.namespace}_"
         queues = (each for each in self._ask("GET", "/api/queues").json() if each["name"].startswith(begin))
         return {each["name"][len(begin) :]: each.get("messages", 0) for each in queues}
+
+    def lost_delays(self) -> int:
+        """Return how many messages have waited for an actor that was gone then, of all namespaces."""
+        return int(self._ask("GET", f"/api/queues/%2F/{Ladder().lost}").json().get("messages", 0))
 
     def occupy(self, actor: str) -> None:
         """Declare an actor's queue as somebody else would: a classic one."""

@@ -1,52 +1,35 @@
-"""Actors on SQS: their objects are carried out at moto by `fake_provider`, and a pod with an actor's identity has the
-rights of that actor and no others. Authorisation is on all the while.
+"""Actors on SQS and Pub/Sub: `fake_provider` carries their objects out at moto and the emulator, and their pods work.
+
+A pod with an actor's identity has the rights of that actor and no others: authorisation at moto is on all the while.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from tests.cluster import platform
 from tests.cluster.clouds.aws_server import ACCOUNT
-from tests.cluster.clouds.crds import definitions
+from tests.cluster.e2e.cloud_mail import PubsubMail, SqsMail
+from tests.cluster.e2e.clouds import Clouds, gone, running
 from tests.cluster.e2e.install import SQS_REGION as REGION
 from tests.cluster.e2e.stage import Stage
 from tests.cluster.e2e.target import Own, Target
-from tests.cluster.processes import Component, Listening
 from tests.cluster.waiting import wait_until
 
-from asya_composer.kinds import COMPOSED
+from asya.operator import crew
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600), pytest.mark.xdist_group("e2e")]
-NAMESPACE, MINE, NEIGHBOUR = "clouds", "mine", "neighbour"
-PORT = 4570
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900), pytest.mark.xdist_group("e2e")]
+NAMESPACE, MINE, NEIGHBOUR, WORKS = "clouds", "mine", "neighbour", "works"
+TOPICS = "topics"
 TOKEN = "/var/run/secrets/aws/token"
 PROBE = Path(__file__).with_name("probe.py")
-_CONFIG = {
-    "apiVersion": "aws.m.upbound.io/v1beta1",
-    "kind": "ClusterProviderConfig",
-    "metadata": {"name": "default"},
-    "spec": {"credentials": {"source": "IRSA"}},
-}
-# What a provider's package brings: Crossplane may compose its kinds.
-_ROLE = {
-    "apiVersion": "rbac.authorization.k8s.io/v1",
-    "kind": "ClusterRole",
-    "metadata": {"name": "fake-provider", "labels": {"rbac.crossplane.io/aggregate-to-crossplane": "true"}},
-    "rules": [
-        {
-            "apiGroups": sorted({each.group for each in COMPOSED if each.provider is not None}),
-            "resources": ["*"],
-            "verbs": ["*"],
-        }
-    ],
-}
+CREW = ("x-sink", "x-sump")
+MESSAGES, MILLISECONDS = 80, 1000
+"""More than one pod gets done before the autoscaler has looked for a second one."""
 
 
 @pytest.fixture(scope="module")
@@ -57,52 +40,41 @@ def own(target: Target) -> Own:
 
 
 @pytest.fixture(scope="module")
-def endpoint(own: Own) -> Iterator[str]:
-    """moto with authorisation, and the provider; the cloud's kinds are served."""
-    plan, processes, kubectl = own.cluster.plan, own.cluster.processes, own.kubectl
-    kubectl.apply(*definitions())
-    for each in definitions():
-        kubectl.wait(f"crd/{each['metadata']['name']}", "condition=Established")
-    kubectl.apply(_CONFIG, _ROLE)
-    words = [f"--kubeconfig={plan.kubeconfig}", f"--host={plan.network.node}", f"--region={REGION}"]
-    command = (sys.executable, "-m", "tests.cluster.clouds", "run", *words, f"--aws-port={PORT}", "--no-pubsub")
-    root = {"PYTHONPATH": str(Path(__file__).parents[3])}
-    clouds = Component("clouds", command, Listening(plan.network.node, PORT), environment=root)
-    processes.start(clouds)
-    processes.wait(clouds)
-    yield f"http://{plan.network.node}:{PORT}"
-    processes.stop("clouds")
+def clouds(own: Own, stage: Stage) -> Iterator[Clouds]:
+    with running(own) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
-def clouds(own: Own, endpoint: str) -> Iterator[Stage]:
-    """Two actors, whose queues, roles and policies are there."""
-    stage = Stage(own, NAMESPACE)
-    stage.kubectl.apply(*(stage.actor(name, transport="sqs") for name in (MINE, NEIGHBOUR)))
-    try:
-        for name in (MINE, NEIGHBOUR):
-            for condition in ("QueueReady", "IdentityReady"):
-                stage.kubectl.wait(f"asyncactor/{name}", f"condition={condition}", namespace=NAMESPACE, seconds=180)
-        yield stage
-    finally:
-        # While the provider is there, which lets go of what it has made.
-        stage.kubectl("delete", "asyncactors", "--all", f"--namespace={NAMESPACE}", "--timeout=120s", seconds=150)
-        kinds = ",".join(each.resource for each in COMPOSED if each.server == "aws")
-        wait_until("no queue of theirs", lambda: not stage.get(kinds)["items"], 120)
+def queues(own: Own, clouds: Clouds) -> Iterator[Stage]:
+    """The namespace on SQS."""
+    yield (made := Stage(own, NAMESPACE))
+    gone(own, made.namespace)
 
 
-def queue(endpoint: str, actor: str) -> str:
-    return f"{endpoint}/{ACCOUNT}/asya_{NAMESPACE}_{actor}"
+@pytest.fixture(scope="module")
+def asleep(queues: Stage) -> Stage:
+    """Two actors, whose queues, roles and policies are there, and which never get a pod."""
+    paused = {"paused": True, "pausedReplicaCount": 0}
+    queues.kubectl.apply(*(queues.actor(name, transport="sqs", scaling=paused) for name in (MINE, NEIGHBOUR)))
+    for name in (MINE, NEIGHBOUR):
+        for condition in ("QueueReady", "IdentityReady"):
+            queues.kubectl.wait(f"asyncactor/{name}", f"condition={condition}", namespace=NAMESPACE, seconds=180)
+    return queues
 
 
-def probe(stage: Stage, endpoint: str, actor: str) -> Any:
+def queue(clouds: Clouds, actor: str) -> str:
+    return f"{clouds.endpoint}/{ACCOUNT}/asya_{NAMESPACE}_{actor}"
+
+
+def probe(stage: Stage, clouds: Clouds, actor: str) -> Any:
     """A pod with the service account of an actor, which reads both queues."""
     deployment = stage.get(f"deployment/{actor}-sqs")["spec"]["template"]["spec"]
     role = stage.get("roles.iam.aws.m.upbound.io", "--selector", f"asya.sh/actor={actor}")["items"][0]
     environment = {"AWS_ROLE_ARN": role["status"]["atProvider"]["arn"], "AWS_WEB_IDENTITY_TOKEN_FILE": TOKEN}
-    environment |= {"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": REGION}
+    environment |= {"AWS_ENDPOINT_URL": clouds.endpoint, "AWS_REGION": REGION}
     token = {"audience": "sts.amazonaws.com", "expirationSeconds": 600, "path": Path(TOKEN).name}
-    words = [endpoint, REGION, queue(endpoint, MINE), queue(endpoint, NEIGHBOUR)]
+    words = [clouds.endpoint, REGION, queue(clouds, MINE), queue(clouds, NEIGHBOUR)]
     container = {
         "name": "probe",
         "image": f"{stage.target.cluster.plan.registry}/asya/asya-crew:{platform.version()}",  # type: ignore[attr-defined]
@@ -120,6 +92,8 @@ def probe(stage: Stage, endpoint: str, actor: str) -> Any:
         "volumes": [{"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}}],
     }
     metadata = {"name": f"probe-{actor}", "namespace": NAMESPACE}
+    # An earlier run on this cluster may have left one, and a pod is not changed.
+    stage.kubectl("delete", f"pod/{metadata['name']}", _where(), "--ignore-not-found")
     stage.kubectl.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
 
     def over() -> bool:
@@ -134,24 +108,54 @@ def _where() -> str:
     return f"--namespace={NAMESPACE}"
 
 
-def test_a_pod_reads_its_own_queue_and_no_neighbours(clouds: Stage, own: Own, endpoint: str) -> None:
-    # Of the clouds that run now: the log has those of earlier runs on this cluster too.
-    lines = (own.cluster.plan.logs / "clouds.log").read_text().splitlines()
-    administrator = json.loads([line for line in lines if '"administrator"' in line][-1])["administrator"]
+def test_a_pod_reads_its_own_queue_and_no_neighbours(asleep: Stage, clouds: Clouds, own: Own) -> None:
     with own.network():
-        sqs: Any = boto3.client(
-            "sqs",
-            endpoint_url=endpoint,
-            region_name=REGION,
-            aws_access_key_id=administrator["access_key_id"],
-            aws_secret_access_key=administrator["secret_access_key"],
-        )
+        sqs = clouds.client("sqs")
         for actor in (MINE, NEIGHBOUR):
-            sqs.send_message(QueueUrl=queue(endpoint, actor), MessageBody=f"for {actor}")
-    said = probe(clouds, endpoint, MINE)
+            sqs.send_message(QueueUrl=queue(clouds, actor), MessageBody=f"for {actor}")
+    said = probe(asleep, clouds, MINE)
     assert said[f"asya_{NAMESPACE}_{MINE}"]["read"] == [f"for {MINE}"]
     # moto refuses in XML, of which the library takes the status for a code.
     assert said[f"asya_{NAMESPACE}_{NEIGHBOUR}"]["refused"] in {"AccessDenied", "403"}
     with own.network():
         for actor in (MINE, NEIGHBOUR):
-            sqs.purge_queue(QueueUrl=queue(endpoint, actor))
+            sqs.purge_queue(QueueUrl=queue(clouds, actor))
+
+
+def test_an_actor_on_sqs_works_from_zero_pods_to_two_and_back(queues: Stage, clouds: Clouds) -> None:
+    """KEDA asks as itself how long the queue is, pods receive with the actor's role, and x-sink is on SQS as well."""
+    scaling = {"minReplicaCount": 0, "maxReplicaCount": 2, "pollingInterval": 1, "cooldownPeriod": 5, "queueLength": 5}
+    quick = {"behavior": {"scaleDown": {"stabilizationWindowSeconds": 0}}}
+    queues.kubectl.apply(queues.actor(WORKS, transport="sqs", scaling={**scaling, "advanced": quick}))
+    queues.ready(WORKS, *CREW, seconds=300)
+    assert not queues.pods(WORKS)
+    mail = SqsMail(clouds, NAMESPACE)
+    sent = mail.send([WORKS], [{"n": n, "ms": MILLISECONDS} for n in range(MESSAGES)])
+    wait_until("two pods", lambda: len(queues.serving(WORKS)) == 2, 180, lambda: queues.describe(WORKS))
+    mail.wait(sent, 240)
+    kept = mail.kept()
+    assert {kept[each][0] for each in sent} == {"succeeded"}
+    wait_until("no pod", lambda: not queues.pods(WORKS), 180, lambda: queues.describe(WORKS))
+    wait_until("empty queues", mail.empty, 60, lambda: str(mail.depths()))
+
+
+def test_an_actor_on_pubsub_works(own: Own, clouds: Clouds) -> None:
+    """With a fixed number of pods: KEDA's trigger reads Cloud Monitoring, of which the emulator has nothing."""
+    if clouds.pubsub is None:
+        pytest.skip("the Pub/Sub emulator (of the Google Cloud SDK, with Java) is not installed")
+    stage, fixed = Stage(own, TOPICS), {"transport": "pubsub", "scaling": {"enabled": False}, "replicas": 1}
+    try:
+        # The operator's crew is scaled; that of somebody else is left as it is.
+        where = f"--namespace={platform.NAMESPACE}"
+        for each in crew.read(stage.kubectl.get("configmap", "asya-crew", where)):
+            metadata = {**each["metadata"], "namespace": TOPICS}
+            stage.kubectl.apply({**each, "metadata": metadata, "spec": {**each["spec"], **fixed}})
+        stage.kubectl.apply(stage.actor(WORKS, **fixed))
+        stage.ready(WORKS, *CREW, seconds=300)
+        mail = PubsubMail(clouds, TOPICS)
+        sent = mail.send([WORKS], [{"n": n, "ms": 10} for n in range(MESSAGES)])
+        mail.wait(sent, 240)
+        kept = mail.kept()
+        assert {kept[each][0] for each in sent} == {"succeeded"}
+    finally:
+        gone(own, TOPICS)

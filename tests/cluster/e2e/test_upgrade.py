@@ -16,7 +16,7 @@ import pytest
 import yaml
 from tests.cluster import platform
 from tests.cluster.e2e.flow import Flow
-from tests.cluster.e2e.install import VALUES
+from tests.cluster.e2e.install import CLOUDS, VALUES
 from tests.cluster.e2e.mail import Mail
 from tests.cluster.e2e.report import Report
 from tests.cluster.e2e.stage import Stage
@@ -54,7 +54,7 @@ def own(target: Target) -> Iterator[Own]:
         pytest.skip("the platform of somebody else's cluster is left alone")
     yield target
     if os.environ.get("KEEP"):
-        platform.install(target.cluster.plan, VALUES)
+        platform.install(target.cluster.plan, VALUES, CLOUDS)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def released(own: Own, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_upgrade_keeps_actors_and_messages(own: Own, released: Path, report: Report) -> None:
     """One actor works meanwhile, another has messages and no pod, because its scaler is paused."""
     plan, stage = own.cluster.plan, Stage(own, "upgraded")
-    platform.install(plan, VALUES, charts=released)
+    platform.install(plan, VALUES, CLOUDS, charts=released)
     one = {"minReplicaCount": 1, "maxReplicaCount": 1, "pollingInterval": 1}
     stage.kubectl.apply(stage.actor(WORKS, scaling=one), stage.actor(NAPS, scaling={**one, "minReplicaCount": 0}))
     stage.ready(WORKS, NAPS, "x-sink", "x-sump")
@@ -91,7 +91,7 @@ def test_an_upgrade_keeps_actors_and_messages(own: Own, released: Path, report: 
 
     flow.run(
         "release upgraded",
-        lambda: platform.install(plan, VALUES),
+        lambda: platform.install(plan, VALUES, CLOUDS),
         route=[WORKS],
         payload=lambda _: {"ms": MILLISECONDS},
         idle=[NAPS],

@@ -6,7 +6,7 @@ import os
 import socket
 import time
 from pathlib import Path
-from typing import Any, Dict  # noqa: UP035  also for a Python of an image, which may be old
+from typing import Any, Dict, Iterator  # noqa: UP035  also for a Python of an image, which may be old
 
 Payload = Dict[str, Any]  # noqa: UP006
 MARKS = Path("/marks")
@@ -36,3 +36,15 @@ def hungry(payload: Payload) -> Payload:
         while True:
             eaten.append(bytearray(os.urandom(4 << 20)))
     return work(payload)
+
+
+class RefusedError(Exception):
+    """The message is to be tried again."""
+
+
+def later(payload: Payload) -> Iterator[Any]:
+    """Refuse the first attempts, as many as `refusals` says."""
+    attempt = yield "GET", ".status.attempt"
+    if attempt <= payload.get("refusals", 0):
+        raise RefusedError(attempt)
+    yield work(payload)
