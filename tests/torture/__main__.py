@@ -58,8 +58,7 @@ def chosen(given: argparse.Namespace) -> list[Job]:
     second = {names[1] for names in ENGINES.values()}
     everything = given.long or bool(given.row) or (bool(given.engine) and second.issuperset(given.engine))
     having = [each for each in TRANSPORTS if not given.engine or set(engines(each)) & set(given.engine)]
-    transports = [each for each in given.transport or TRANSPORTS if each in having]
-    jobs = choose(rows, transports, given.engine, everything=everything)
+    jobs = choose(rows, given.transport or having, given.engine, everything=everything)
     if not jobs:
         sys.exit(f"no such row: {', '.join(given.row)}; there are:\n  " + "\n  ".join(row.name for row in ROWS))
     return jobs
