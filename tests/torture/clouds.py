@@ -9,7 +9,7 @@ from tests.support.pubsub import Emulator, EmulatorUnavailableError
 from tests.torture.aws_proxy import AwsProxy
 from tests.torture.google_proxy import GoogleProxy
 from tests.torture.line import LOOPBACK
-from tests.torture.model import UnavailableError
+from tests.torture.model import NotInstalledError
 
 CloudProxy = AwsProxy | GoogleProxy
 PROJECT = "asya-torture"
@@ -51,11 +51,11 @@ def start_pubsub() -> Emulator:
     """Start Google's emulator; blocks.
 
     Raises:
-        UnavailableError: It is not installed here.
+        NotInstalledError: It is not installed here.
     """
     try:
         emulator = Emulator()
         emulator.__enter__()
     except EmulatorUnavailableError as error:
-        raise UnavailableError(str(error)) from error
+        raise NotInstalledError(str(error)) from error
     return emulator

@@ -45,7 +45,7 @@ class Lane:
         return self._moto
 
     async def pubsub(self) -> Emulator:
-        """The lane's Pub/Sub, running; raises `UnavailableError` where there is none."""
+        """The lane's Pub/Sub, running; raises `NotInstalledError` where there is none."""
         if self._emulator is None:
             self._emulator = await asyncio.to_thread(clouds.start_pubsub)
         return self._emulator

@@ -32,6 +32,10 @@ class UnavailableError(Exception):
     """The machine does not let this row's failure be made; the text says why."""
 
 
+class NotInstalledError(UnavailableError):
+    """What the row needs cannot be installed by everybody, CI included."""
+
+
 @dataclass(frozen=True)
 class Ends:
     """What a row may cost at most.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from tests.torture.account import DEAD, check_broker, settle_up
 from tests.torture.ends import collect, final_depths
 from tests.torture.lane import Lane
-from tests.torture.model import CLOUDS, Ends, Result, Row, UnavailableError, engines, places
+from tests.torture.model import CLOUDS, Ends, NotInstalledError, Result, Row, UnavailableError, engines, places
 from tests.torture.scene import Scene
 
 
@@ -104,7 +104,8 @@ async def run(job: Job, lane: Lane, size: Size) -> Result:
         async with asyncio.timeout(size.seconds * LIMITS):
             await _play(job, lane, size, result)
     except UnavailableError as error:
-        result.note, result.skipped = str(error), os.environ.get("CI") != "true"
+        result.note = str(error)
+        result.skipped = isinstance(error, NotInstalledError) or os.environ.get("CI") != "true"
         if not result.skipped:
             result.problems.append(str(error))
     except TimeoutError:

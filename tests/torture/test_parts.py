@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.support import pubsub
+from tests.support.pubsub import EmulatorUnavailableError
 from tests.torture import aws_proxy, google_proxy
 from tests.torture.__main__ import KEPT, KEPT_FIELDS
 from tests.torture.account import Found, check_broker, found, settle_up
@@ -29,6 +31,7 @@ from tests.torture.model import (
     CLOUDS,
     FAST,
     PUBSUB,
+    PULL,
     RABBITMQ,
     SQLITE,
     STREAM,
@@ -493,3 +496,15 @@ async def test_a_failure_that_cannot_be_made_says_so_and_fails_in_ci(
         result = await run(Job(Row("never", "a failure", impossible, ()), SQLITE, None), lane, SMALL)
     assert (result.ok, result.skipped, bool(result.problems)) == (False, not in_ci, in_ci)
     assert result.note == "no network can be made here"
+
+
+async def test_an_emulator_that_is_not_installed_is_no_failure_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    def find() -> Path:
+        raise EmulatorUnavailableError("there is no emulator here")
+
+    monkeypatch.setattr(pubsub, "find", find)
+    monkeypatch.setenv("CI", "true")
+    async with Lane() as lane:
+        result = await run(replace(job("two-sidecars"), transport=PUBSUB, engine=PULL), lane, SMALL)
+    assert (result.ok, result.skipped, result.problems) == (False, True, [])
+    assert result.note == "there is no emulator here"
