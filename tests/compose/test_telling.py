@@ -163,3 +163,20 @@ def test_what_else_the_broker_says_is_no_matter_of_versions() -> None:
     message = call(actor(), observed=observed).conditions["QueueReady"][2]
     assert "no such '/x'" in message
     assert "version" not in message
+
+
+@pytest.mark.parametrize(
+    ("key", "condition"), [("rabbitmq-queue", "QueueReady"), ("rabbitmq-scaled-object", "AutoscalerReady")]
+)
+def test_what_is_being_deleted_is_not_there(key: str, condition: str) -> None:
+    """An actor that was deleted and made again finds its queue going, which takes what its controller says along."""
+    observed = settled(actor())
+    metadata = observed[key]["metadata"]
+    metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+
+    answer = call(actor(), observed=observed)
+
+    status, _, message = answer.conditions[condition]
+    assert status == "False"
+    assert f"{observed[key]['kind']} {metadata['name']} is being deleted" in message
+    assert answer.response.desired.composite.ready != fnv1.READY_TRUE

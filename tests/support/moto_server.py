@@ -34,6 +34,8 @@ ENVIRONMENT = {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 """Credentials that moto takes while it authorises nobody."""
+_PROFILE = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")
+"""Variables that choose a profile of whose machine it is, which may not be there, or be somebody's real account."""
 
 
 class MotoServer:
@@ -75,7 +77,7 @@ class MotoServer:
         self._process = subprocess.Popen(
             self.command(),
             cwd=Path(__file__).parents[2],
-            env={**os.environ, **ENVIRONMENT},
+            env={name: value for name, value in os.environ.items() if name not in _PROFILE} | ENVIRONMENT,
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
@@ -103,7 +105,8 @@ class MotoServer:
 
     def client(self, service: str, **credentials: str) -> Any:
         """Return a client of its own for looking from outside."""
-        session = botocore.session.get_session()
+        # No profile, whatever the environment says.
+        session = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
         given = credentials or {
             "aws_access_key_id": ENVIRONMENT["AWS_ACCESS_KEY_ID"],
             "aws_secret_access_key": ENVIRONMENT["AWS_SECRET_ACCESS_KEY"],

@@ -37,8 +37,8 @@ def make(
 
 def by_condition(key: str, part: Part, manifest: Manifest, observed: Observed, *, condition: str = "Ready") -> Resource:
     """Return a resource that is ready when its controller says so; for kinds with a condition `Ready`."""
-    if observed.get(key) is None:
-        return Resource(key, part, manifest, ready=False, why=f"{_called(manifest)} is being created")
+    if why := _absent(key, manifest, observed):
+        return Resource(key, part, manifest, ready=False, why=why)
     told = observed.conditions(key)
     error = _complaint(told, condition)
     if error:
@@ -62,8 +62,18 @@ def _complaint(told: Mapping[str, Condition], condition: str) -> str:
 
 def by_existence(key: str, part: Part, manifest: Manifest, observed: Observed) -> Resource:
     """Return a resource that is ready as soon as it is there; for kinds without conditions."""
-    there = observed.get(key) is not None
-    return Resource(key, part, manifest, ready=there, why="" if there else f"{_called(manifest)} is being created")
+    why = _absent(key, manifest, observed)
+    return Resource(key, part, manifest, ready=not why, why=why)
+
+
+def _absent(key: str, manifest: Manifest, observed: Observed) -> str:
+    """Return why the object is not there, or will not be for long; empty where it is there."""
+    if observed.get(key) is None:
+        return f"{_called(manifest)} is being created"
+    if observed.at(key, "metadata", "deletionTimestamp"):
+        # Of an actor that was deleted and made again meanwhile: what its controller says is of the one that goes.
+        return f"{_called(manifest)} is being deleted, and is made anew when it is gone"
+    return ""
 
 
 def _called(manifest: Manifest) -> str:
