@@ -35,6 +35,7 @@ class Control:
         self._plans: list[Plan] = []
         self._counts: dict[tuple[str, str], int] = {}
         self._one = asyncio.Lock()
+        self._now = ""
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
@@ -55,8 +56,9 @@ class Control:
 
     @property
     def outstanding(self) -> list[str]:
-        """What has been planned and has not happened."""
-        return [f"{plan.left} × {plan.step} of {plan.who}" for plan in self._plans if plan.left]
+        """What has been planned and has not happened, or not to its end."""
+        left = [f"{plan.left} × {plan.step} of {plan.who}" for plan in self._plans if plan.left]
+        return [*left, *([self._now] if self._now else [])]
 
     async def passes(self, who: str, step: str) -> bool:
         """Count one arrival that was seen from outside (on the wire); act at each `every`-th. True: let nothing by."""
@@ -73,10 +75,13 @@ class Control:
             if plan is None:
                 return False
             plan.left -= 1
+            self._now = f"{step} of {who} under way"
             try:
                 await plan.action()
             except Exception as error:  # noqa: BLE001  the row's own task raises it
                 self.failure = error
+            finally:
+                self._now = ""
             self.done += 1
             return plan.cuts
 

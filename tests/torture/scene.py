@@ -63,6 +63,8 @@ class Scene:
         """Dead letters that were taken out on the way."""
         self.later: set[asyncio.Task[None]] = set()
         self._seen: dict[str, Depth] = {}
+        self._looking = asyncio.Lock()
+        """On Pub/Sub's emulator two looks at once take from each other what they count."""
         self._stack = AsyncExitStack()
         self._machine = ExitStack()
         self._server: Broker | MotoServer | Emulator | None = None
@@ -261,10 +263,11 @@ class Scene:
 
     async def depths(self, *actors: str) -> dict[str, Depth]:
         """What these queues hold, or all; empty while the broker is away."""
-        try:
-            seen = await self.transport.depth(actors or list(self.queues))
-        except TransportError:
-            seen = {}
+        async with self._looking:
+            try:
+                seen = await self.transport.depth(actors or list(self.queues))
+            except TransportError:
+                seen = {}
         if self.kind == PUBSUB:
             # It cannot tell what is handed out from what waits: `ready` is both.
             seen = {actor: replace(depth, in_flight=0) for actor, depth in seen.items()}

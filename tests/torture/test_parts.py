@@ -400,6 +400,18 @@ async def test_a_line_turns_away_and_lets_in_again(aws: Any) -> None:
     writer.close()
 
 
+async def test_what_is_under_way_has_not_happened_yet(tmp_path: Path) -> None:
+    control = Control(tmp_path / "stops", 1)
+    seen = []
+
+    async def act() -> None:
+        seen.append(control.outstanding)
+
+    control.plan("before-call", "first", act, 1)
+    await control.reached("first", "before-call")
+    assert (seen, control.outstanding) == ([["before-call of first under way"]], [])
+
+
 def test_every_cloud_says_every_trouble_that_its_rows_make() -> None:
     assert set(aws_proxy.ANSWERS) == set(KINDS)
     assert set(google_proxy.ANSWERS) == set(KINDS) - {SKEWED}
