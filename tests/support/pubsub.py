@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.host import Started, die_with_parent, free_port
+from tests.support.host import Started, free_port
 
 FOLDERS = (Path("/usr/lib/google-cloud-sdk"), Path.home() / "google-cloud-sdk", Path("/opt/google-cloud-sdk"))
 WITHIN = Path("platform/pubsub-emulator/lib")
@@ -66,9 +66,11 @@ class Emulator(Started):
         """Start it and wait until it answers."""
         # A small heap and the simple compiler and collector: it shares the machine with what it is the broker of.
         options = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
-        command = ["java", *options, "-jar", str(find()), "--host=127.0.0.1", f"--port={self.port}"]
+        java = ["java", *options, "-jar", str(find()), "--host=127.0.0.1", f"--port={self.port}"]
+        # Not by `preexec_fn`: Python would fork for it, and gRPC's handlers now and then end a fork beside its threads.
+        command = ["setpriv", "--pdeathsig=KILL", *java]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=die_with_parent)  # noqa: PLW1509
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
         end = time.monotonic() + START_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > end:
