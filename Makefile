@@ -122,8 +122,8 @@ E2E = command -v go >/dev/null || $$(tools/find-python) tools/environment.py go;
   ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-$$([ "$$(id -u)" = 0 ] && echo 1 || echo 0)} KEEP=$(KEEP) NAME=$(if $(filter asya,$(NAME)),$(1),$(NAME))
 
 .PHONY: e2e
-e2e: setup ## Bring up a cluster, install Asya, break everything, report in build/e2e; CORE=1 less of it, KEEP=1 leaves it up
-	@$(call E2E,e2e) CLUSTER=$(CLUSTER) CORE=$(CORE) $(PY) -m tests.cluster.e2e $(ARGS)
+e2e: setup ## Bring up a cluster, install Asya, break everything, report in build/e2e; CORE=1 less of it, LONG=1 more, KEEP=1 leaves it up
+	@$(call E2E,e2e) CLUSTER=$(CLUSTER) CORE=$(CORE) LONG=$(LONG) $(PY) -m tests.cluster.e2e $(ARGS)
 
 .PHONY: e2e-scale
 e2e-scale: setup ## Measure what many actors without pods cost the control plane; ARGS="25 200" are how many

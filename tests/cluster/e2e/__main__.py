@@ -1,7 +1,8 @@
 """All of it: programs, cluster, installation, tests, report, and down again; the time of each part is printed.
 
 `python -m tests.cluster.e2e [words for pytest]`. `NAME` is the cluster's name; `KEEP=1` leaves it up; `CORE=1` runs the
-tests that CI runs. A cluster that is up already is used as it is and stays.
+tests that CI runs; `LONG=1` also those that take a quarter of an hour. A cluster that is up already is used as it is and
+stays.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tests.cluster.e2e.target import CHOICE_VARIABLE, NAME_VARIABLE
 from tests.cluster.install import install
 from tests.cluster.plan import ROOT, ClusterError
 
-KEEP_VARIABLE, CORE_VARIABLE = "KEEP", "CORE"
+KEEP_VARIABLE, CORE_VARIABLE, LONG_VARIABLE = "KEEP", "CORE", "LONG"
 _NAME = "e2e"
 
 
@@ -92,8 +93,9 @@ def bring_up(cluster: Cluster, parts: Parts) -> None:
 def run_tests(name: str, words: list[str], parts: Parts) -> int:
     """Run the tests in a process of their own, and say where the report is."""
     core = bool(os.environ.get(CORE_VARIABLE))
+    chosen = "e2e and core" if core else "e2e" if os.environ.get(LONG_VARIABLE) else "e2e and not long"
     folder = _folder(words, core=core)
-    command = [sys.executable, "-m", "pytest", "tests/cluster/e2e", "-m", "e2e and core" if core else "e2e", "-n", "0"]
+    command = [sys.executable, "-m", "pytest", "tests/cluster/e2e", "-m", chosen, "-n", "0"]
     environment = {
         **os.environ,
         NAME_VARIABLE: name,

@@ -22,7 +22,7 @@ from tests.cluster.e2e.stage import Stage
 from tests.cluster.e2e.target import Own, Target
 from tests.cluster.waiting import wait_until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3000), pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(3000), pytest.mark.xdist_group("e2e")]
 NAMESPACE = "moving"
 ROUTE = ("cut", "paint", "glue")
 CREW = ("x-sink", "x-sump")
