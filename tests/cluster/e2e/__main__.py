@@ -1,8 +1,8 @@
 """All of it: programs, cluster, installation, tests, report, and down again; the time of each part is printed.
 
 `python -m tests.cluster.e2e [words for pytest]`. `NAME` is the cluster's name; `KEEP=1` leaves it up; `CORE=1` runs the
-tests that CI runs; `LONG=1` also those that take a quarter of an hour. A cluster that is up already is used as it is and
-stays.
+tests that CI runs; `LONG=1` runs also those that take a quarter of an hour. A cluster that is up already is used as it
+is and stays.
 """
 
 from __future__ import annotations
