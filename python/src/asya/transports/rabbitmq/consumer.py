@@ -89,6 +89,7 @@ class ActorConsumer:
         self._subscription: Subscription | None = None
         self._changed = asyncio.Event()
         self._closed = False
+        self._refusal = ""
         self._started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
@@ -158,7 +159,9 @@ class ActorConsumer:
                     log.exception("an error of ours while receiving from %s", self._queue)
                 # What is lost with the connection is the session's to tell.
                 elif not isinstance(error, ConnectionLostError):
-                    log.warning("not receiving from %s, trying again: %s", self._queue, error)
+                    self._refusal = f"not receiving from {self._queue}, trying again: {error}"
+                    self._session.refused(self._refusal)
+                    log.warning("%s", self._refusal)
             if not self._closed:
                 if self._subscription is not None and self._subscription.alive:
                     # In what state it is nobody knows, and what arrived by it would never be settled.
@@ -189,6 +192,9 @@ class ActorConsumer:
             if not self._started.done():
                 self._started.set_result(None)
             backoff.reset()
+            if self._refusal:
+                self._session.admitted(self._refusal)
+                self._refusal = ""
             if not self._credit:
                 self._give_back_waiting()
             if self._closed:

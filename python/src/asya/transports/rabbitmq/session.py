@@ -71,6 +71,16 @@ class Session:
             self._link.set(False, reason)
             self._link.set(True)
 
+    def refused(self, reason: str) -> None:
+        """Tell that nothing is received although the connection lives, until `admitted` takes the same reason back."""
+        if self._engine is not None and not self._engine.lost.done():
+            self._link.set(False, reason)
+
+    def admitted(self, reason: str) -> None:
+        """Take back what `refused` has told."""
+        if self._link.reason == reason and self._engine is not None and not self._engine.lost.done():
+            self._link.set(True)
+
     async def _keep(self) -> None:
         while self._engine is not None:
             # Shielded: this task may be cancelled, the engine's own future must not be.
