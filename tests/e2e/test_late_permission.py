@@ -96,6 +96,7 @@ async def declare(settings: Mapping[str, str]) -> None:
     await transport.close()
 
 
+@pytest.mark.slow
 @pytest.mark.rabbitmq
 async def test_on_rabbitmq(rabbitmq_url: str, rabbitmq_management_url: str, tmp_path: Path) -> None:
     user, parts = f"late-{secrets.token_hex(4)}", urlsplit(rabbitmq_url)
