@@ -14,7 +14,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Self
+from typing import Any
 
 from tests.support.moto_server import MotoServer, ask_the_clock_cheaply, take_turns
 
@@ -28,10 +28,6 @@ class SqsServer(MotoServer):
     def __init__(self) -> None:
         super().__init__()
         self._calls = tempfile.NamedTemporaryFile(prefix="asya-calls-", suffix=".log")  # noqa: SIM115  as long as this
-
-    def __enter__(self) -> Self:
-        super().__enter__()
-        return self
 
     def command(self) -> list[str]:
         return [sys.executable, "-m", __name__, str(self.port), self._calls.name]

@@ -79,4 +79,4 @@ def server() -> Iterator[ApiServer]:
         )
         yield started
     finally:
-        started.stop()
+        started.remove()

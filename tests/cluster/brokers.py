@@ -116,7 +116,8 @@ exec $as {programs}/postgres -D {folder}/data -h {net.node} -p {net.postgresql} 
 def pubsub(plan: Plan) -> Component:
     """Google's own emulator of Pub/Sub."""
     net = plan.network
-    command = (str(PUBSUB), f"--host={net.node}", f"--port={net.pubsub}")
+    # Its HTTP API asks its own gRPC API over loopback; in this network there is nobody else whom all addresses let in.
+    command = (str(PUBSUB), "--host=0.0.0.0", f"--port={net.pubsub}")
     return Component("pubsub", command, Http(f"http://{net.at(net.pubsub)}/"))
 
 

@@ -92,7 +92,7 @@ def actors(request: pytest.FixtureRequest) -> Iterator[Actors]:
         _serve(server.client(), crd_of(DEFINITIONS[request.param]()))
         yield Actors(server)
     finally:
-        server.stop()
+        server.remove()
 
 
 def _serve(client: Any, crd: Manifest) -> None:

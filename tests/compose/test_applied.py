@@ -41,7 +41,7 @@ def server() -> Iterator[ApiServer]:
     try:
         yield found
     finally:
-        found.stop()
+        found.remove()
 
 
 def spec_of(folder: str, name: str) -> Manifest:

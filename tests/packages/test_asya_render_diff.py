@@ -85,7 +85,7 @@ def kubectl() -> Iterator[Kubectl]:
             run("apply", "-f", str(COMPOSITION))
             yield run
         finally:
-            server.stop()
+            server.remove()
 
 
 def diff(folder: Path, manifest: Manifest) -> Result:

@@ -18,12 +18,11 @@ import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import trustme
 import yaml
-from tests.support.host import die_with_parent
+from tests.support.host import Started, die_with_parent
 
 ROOT = Path(__file__).parents[2]
 READY_SECONDS = 90.0
@@ -51,7 +50,7 @@ def program(name: str) -> Path:
 
 
 @dataclass
-class ApiServer:
+class ApiServer(Started):
     """One private API server with its etcd; `token` is that of a cluster administrator.
 
     `admission` are names of admission plugins besides those that are on by default.
@@ -63,32 +62,21 @@ class ApiServer:
     _folder: tempfile.TemporaryDirectory[str] = field(default_factory=lambda: tempfile.TemporaryDirectory("-apiserver"))
     _running: list[tuple[str, subprocess.Popen[bytes]]] = field(default_factory=list)
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
         """Start both and wait until the API server is ready."""
         etcd, apiserver = program("etcd"), program("kube-apiserver")
         self._write_files()
-        try:
-            client, peer = _ports(2)
-            store = f"http://127.0.0.1:{client}"
-            self._start("etcd", [str(etcd), *_etcd_options(self.folder / "etcd", store, f"http://127.0.0.1:{peer}")])
-            (port,) = _ports(1)
-            self.url = f"https://127.0.0.1:{port}"
-            self._start("kube-apiserver", [str(apiserver), *_server_options(self.folder, store, port), *self._more()])
-            self._wait_until_ready()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End both and remove their data."""
-        self.stop()
+        client, peer = _ports(2)
+        store = f"http://127.0.0.1:{client}"
+        self._start("etcd", [str(etcd), *_etcd_options(self.folder / "etcd", store, f"http://127.0.0.1:{peer}")])
+        (port,) = _ports(1)
+        self.url = f"https://127.0.0.1:{port}"
+        self._start("kube-apiserver", [str(apiserver), *_server_options(self.folder, store, port), *self._more()])
+        self._wait_until_ready()
 
     @property
     def folder(self) -> Path:
-        """Data, certificates and logs; gone after `stop`."""
+        """Data, certificates and logs; gone after `remove`."""
         return Path(self._folder.name)
 
     @property
@@ -116,8 +104,8 @@ class ApiServer:
             content: bytes = answer.read()
             return content
 
-    def stop(self) -> None:
-        """End what runs, the API server first."""
+    def remove(self) -> None:
+        """End what runs, the API server first, and remove its data."""
         for _, process in reversed(self._running):
             process.terminate()
             try:
@@ -238,3 +226,26 @@ def _ports(count: int) -> list[int]:
         for probe in probes:
             probe.bind(("127.0.0.1", 0))
         return [int(probe.getsockname()[1]) for probe in probes]
+
+
+@dataclass
+class Looking:
+    """An API server with what a test has put there, for those who look at it from outside."""
+
+    server: ApiServer
+    client: Any
+    folder: Path
+
+    @property
+    def core(self) -> Any:
+        """The kinds of Kubernetes itself."""
+        from kubernetes import client
+
+        return client.CoreV1Api(self.client)
+
+    @property
+    def custom(self) -> Any:
+        """The kinds that are defined by others."""
+        from kubernetes import client
+
+        return client.CustomObjectsApi(self.client)

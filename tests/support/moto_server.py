@@ -19,12 +19,11 @@ import threading
 import time
 import urllib.request
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import botocore.session
 from botocore.config import Config
-from tests.support.host import die_with_parent, free_port
+from tests.support.host import Started, die_with_parent, free_port
 
 READY_SECONDS = 60.0
 REGION, ACCOUNT = "eu-west-1", "123456789012"
@@ -38,7 +37,7 @@ _PROFILE = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")
 """Variables that choose a profile of whose machine it is, which may not be there, or be somebody's real account."""
 
 
-class MotoServer:
+class MotoServer(Started):
     """One server. `bucket` is there for claim checks."""
 
     region, account = REGION, ACCOUNT
@@ -53,20 +52,6 @@ class MotoServer:
     def url(self) -> str:
         """Address of every API."""
         return f"http://127.0.0.1:{self.port}"
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-        self._log.close()
 
     def command(self) -> list[str]:
         """How the server is run."""
@@ -102,6 +87,11 @@ class MotoServer:
         if process is not None:
             process.kill()
             process.wait(10)
+
+    def remove(self) -> None:
+        """End the server and remove its log."""
+        self.stop()
+        self._log.close()
 
     def client(self, service: str, **credentials: str) -> Any:
         """Return a client of its own for looking from outside."""

@@ -16,11 +16,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 from tests.support.host import Started, free_port
 
 FOLDERS = (Path("/usr/lib/google-cloud-sdk"), Path.home() / "google-cloud-sdk", Path("/opt/google-cloud-sdk"))
 WITHIN = Path("platform/pubsub-emulator/lib")
 START_SECONDS = 90.0
+LOOPBACK = "127.0.0.1"
 GIVEN = "ASYA_TEST_PUBSUB_ENDPOINT"
 
 
@@ -47,8 +49,9 @@ def find() -> Path:
 
 @dataclass
 class Emulator(Started):
-    """One emulator."""
+    """One emulator. Raises EmulatorUnavailableError where it is started and not installed."""
 
+    host: str = LOOPBACK
     port: int = field(default_factory=free_port)
     _process: subprocess.Popen[bytes] | None = None
     _log: Path = field(init=False)
@@ -60,13 +63,19 @@ class Emulator(Started):
     @property
     def endpoint(self) -> str:
         """Its address, for ASYA_PUBSUB_ENDPOINT."""
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
+
+    def client(self) -> httpx.Client:
+        """Return a client of its HTTP API, which is on the same port."""
+        return httpx.Client(base_url=f"http://{self.endpoint}", timeout=10)
 
     def start(self) -> None:
         """Start it and wait until it answers."""
         # A small heap and the simple compiler and collector: it shares the machine with what it is the broker of.
         options = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
-        java = ["java", *options, "-jar", str(find()), "--host=127.0.0.1", f"--port={self.port}"]
+        # Its HTTP API asks its own gRPC API over loopback, so on another address it has to listen on all.
+        bound = LOOPBACK if self.host == LOOPBACK else "0.0.0.0"
+        java = ["java", *options, "-jar", str(find()), f"--host={bound}", f"--port={self.port}"]
         # Not by `preexec_fn`: Python would fork for it, and gRPC's handlers now and then end a fork beside its threads.
         command = ["setpriv", "--pdeathsig=KILL", *java]
         with self._log.open("ab") as log:
@@ -91,7 +100,7 @@ class Emulator(Started):
 
     def _answers(self) -> bool:
         with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+            return probe.connect_ex((self.host, self.port)) == 0
 
 
 @contextmanager

@@ -83,15 +83,18 @@ class Mesh:
         """Yield the task again and again until it and all its descendants have ended.
 
         Raises:
-            DemoError: Not within `limit` seconds, or the mesh stopped.
+            DemoError: None of them has begun or ended for `limit` seconds, or the mesh stopped.
         """
-        end = time.monotonic() + limit
+        before, end = None, 0.0
         while True:
             task = self.task(task_id)
             yield task
-            if task["status"] in FINAL and not task["children"]["open"]:
+            children = task["children"]
+            if task["status"] in FINAL and not children["open"]:
                 return
-            self._check(end, f"the work was not done within {limit:.0f} s ({task['children']['open']} messages open)")
+            if (now := (task["status"], children)) != before:
+                before, end = now, time.monotonic() + limit
+            self._check(end, f"nothing has come through for {limit:.0f} s ({children['open']} messages open)")
 
     def wait_until_idle(self, actors: set[str], *, limit: float) -> None:
         """Return when none of `actors` has a replica.

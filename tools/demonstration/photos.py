@@ -29,7 +29,8 @@ FIRST = "load"
 ROUTE = ["denoise", "contrast", "upscale", "gate"]
 # Order of the legend and of the charts; `gate` sends some pictures past `sharpen`.
 ACTORS = (FIRST, *ROUTE, "sharpen", "sheet")
-WORK_LIMIT = 600.0
+# Seconds without anything coming through: on a busy machine all of it may take longer.
+WORK_LIMIT = 180.0
 IDLE_LIMIT = 120.0
 
 

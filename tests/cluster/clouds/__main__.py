@@ -19,8 +19,9 @@ from tests.cluster.clouds.crds import as_yaml, definitions
 from tests.cluster.clouds.fake_pod_identity import FakePodIdentity
 from tests.cluster.clouds.fake_provider import FakeProvider
 from tests.cluster.clouds.objects import Objects
-from tests.cluster.clouds.pubsub_emulator import PubsubEmulator
 from tests.cluster.clouds.web_identity import review_with
+from tests.support.host import free_port
+from tests.support.pubsub import Emulator
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,7 +47,7 @@ def _run(given: argparse.Namespace) -> None:
         google: httpx.Client | None = None
         emulator = None
         if not given.no_pubsub:
-            emulator = stack.enter_context(PubsubEmulator(host=given.host, port=given.pubsub_port))
+            emulator = stack.enter_context(Emulator(host=given.host, port=given.pubsub_port or free_port()))
             google = stack.enter_context(emulator.client())
         aws.authorise()
         sqs, iam = (aws.client(name, aws.provider) for name in ("sqs", "iam"))
@@ -58,7 +59,7 @@ def _run(given: argparse.Namespace) -> None:
             "account": ACCOUNT,
             "region": aws.region,
             "aws": aws.endpoint,
-            "pubsub": None if emulator is None else emulator.address,
+            "pubsub": None if emulator is None else emulator.endpoint,
             "administrator": asdict(aws.administrator),
         }
         print(json.dumps(where), flush=True)

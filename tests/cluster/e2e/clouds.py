@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,12 +13,12 @@ import boto3
 from tests.cluster import platform
 from tests.cluster.clouds.aws_server import ACCOUNT
 from tests.cluster.clouds.crds import definitions
-from tests.cluster.clouds.pubsub_emulator import FOLDER
 from tests.cluster.e2e.install import AWS_PORT, KEDA_ROLE, PROJECT, PUBSUB_PORT, SQS_REGION
 from tests.cluster.e2e.target import Own
 from tests.cluster.plan import ROOT
 from tests.cluster.processes import Component, Listening
 from tests.cluster.waiting import wait_until
+from tests.support.pubsub import EmulatorUnavailableError, find
 
 from asya_composer.kinds import COMPOSED
 
@@ -100,7 +99,7 @@ def gone(own: Own, namespace: str) -> None:
 
 def _start(own: Own) -> Clouds:
     plan, processes = own.cluster.plan, own.cluster.processes
-    pubsub = plan.network.at(PUBSUB_PORT) if FOLDER.exists() and shutil.which("java") else None
+    pubsub = plan.network.at(PUBSUB_PORT) if _has_emulator() else None
     words = [f"--kubeconfig={plan.kubeconfig}", f"--host={plan.network.node}", f"--region={SQS_REGION}"]
     words += [f"--aws-port={AWS_PORT}", f"--pubsub-port={PUBSUB_PORT}" if pubsub else "--no-pubsub"]
     command = (sys.executable, "-m", "tests.cluster.clouds", "run", *words)
@@ -112,6 +111,13 @@ def _start(own: Own) -> Clouds:
     # One line for each time that they ran on this cluster.
     wait_until("the clouds' administrator", lambda: len(_told(log)) > before, 60, lambda: processes.tail(_NAME))
     return Clouds(own, _told(log)[-1]["administrator"], pubsub)
+
+
+def _has_emulator() -> bool:
+    try:
+        return find().exists()
+    except EmulatorUnavailableError:
+        return False
 
 
 def _told(log: Path) -> list[Any]:

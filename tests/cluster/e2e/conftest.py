@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.cluster.e2e.clouds import Clouds, running
 from tests.cluster.e2e.mail import Mail, prepare
 from tests.cluster.e2e.report import Report
 from tests.cluster.e2e.stage import Stage
-from tests.cluster.e2e.target import Target, choose
+from tests.cluster.e2e.target import Own, Target, choose
 from tests.cluster.plan import ROOT
 
 FOLDER_VARIABLE, PARTS_VARIABLE = "ASYA_E2E_FOLDER", "ASYA_E2E_PARTS"
@@ -64,6 +65,21 @@ def target() -> Target:
     found = choose(os.environ)
     prepare(found, "data")
     return found
+
+
+@pytest.fixture(scope="session")
+def own(target: Target) -> Own:
+    """The cluster where it is this repository's own."""
+    if not isinstance(target, Own):
+        pytest.skip("what is beside the node is at hand on this repository's own cluster only")
+    return target
+
+
+@pytest.fixture(scope="module")
+def clouds(own: Own, stage: Stage) -> Iterator[Clouds]:
+    """The clouds beside its node, for tests of one file."""
+    with running(own) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -14,10 +14,10 @@ import pytest
 from tests.cluster import platform
 from tests.cluster.clouds.aws_server import ACCOUNT
 from tests.cluster.e2e.cloud_mail import PubsubMail, SqsMail
-from tests.cluster.e2e.clouds import Clouds, gone, running
+from tests.cluster.e2e.clouds import Clouds, gone
 from tests.cluster.e2e.install import SQS_REGION as REGION
 from tests.cluster.e2e.stage import Stage
-from tests.cluster.e2e.target import Own, Target
+from tests.cluster.e2e.target import Own
 from tests.cluster.waiting import wait_until
 
 from asya.operator import crew
@@ -30,19 +30,6 @@ PROBE = Path(__file__).with_name("probe.py")
 CREW = ("x-sink", "x-sump")
 MESSAGES, MILLISECONDS = 80, 1000
 """More than one pod gets done before the autoscaler has looked for a second one."""
-
-
-@pytest.fixture(scope="module")
-def own(target: Target) -> Own:
-    if not isinstance(target, Own):
-        pytest.skip("the clouds stand beside the node, which is this repository's own cluster's")
-    return target
-
-
-@pytest.fixture(scope="module")
-def clouds(own: Own, stage: Stage) -> Iterator[Clouds]:
-    with running(own) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

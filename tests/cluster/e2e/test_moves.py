@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 from tests.cluster.e2e.cloud_mail import SqsMail
-from tests.cluster.e2e.clouds import Clouds, gone, running
+from tests.cluster.e2e.clouds import Clouds, gone
 from tests.cluster.e2e.flow import Flow
 from tests.cluster.e2e.mail import Mail
 from tests.cluster.e2e.report import Report
 from tests.cluster.e2e.stage import Stage
-from tests.cluster.e2e.target import Own, Target
+from tests.cluster.e2e.target import Own
 from tests.cluster.waiting import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(3000), pytest.mark.xdist_group("e2e")]
@@ -34,19 +34,6 @@ DELAY, EVERY = 25, 10
 SCALING = {"minReplicaCount": 0, "maxReplicaCount": 1, "pollingInterval": 1, "cooldownPeriod": 5}
 POLICY = {"maxAttempts": 3, "backoff": "constant", "initialDelay": f"{DELAY}s", "jitter": False}
 SECONDS = 900
-
-
-@pytest.fixture(scope="module")
-def own(target: Target) -> Own:
-    if not isinstance(target, Own):
-        pytest.skip("the clouds stand beside the node, which is this repository's own cluster's")
-    return target
-
-
-@pytest.fixture(scope="module")
-def clouds(own: Own, stage: Stage) -> Iterator[Clouds]:
-    with running(own) as found:
-        yield found
 
 
 @pytest.fixture

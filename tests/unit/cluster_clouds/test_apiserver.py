@@ -27,9 +27,9 @@ from tests.cluster.clouds.fake_provider import FakeProvider
 from tests.cluster.clouds.google_kinds import services as google_services
 from tests.cluster.clouds.managed import EXTERNAL_NAME
 from tests.cluster.clouds.objects import Objects
-from tests.cluster.clouds.pubsub_emulator import EmulatorUnavailableError, PubsubEmulator
 from tests.cluster.clouds.web_identity import review_with
 from tests.support.apiserver import ApiServer, ServerUnavailableError
+from tests.support.pubsub import Emulator, EmulatorUnavailableError
 from tests.unit.cluster_clouds.mesh import CLOUD, Mesh, until
 
 from asya_composer import kinds
@@ -47,16 +47,16 @@ COMPOSED = [
 
 
 @pytest.fixture(scope="module")
-def emulator() -> Iterator[PubsubEmulator | None]:
+def emulator() -> Iterator[Emulator | None]:
     try:
-        with PubsubEmulator() as found:
+        with Emulator() as found:
             yield found
     except EmulatorUnavailableError:
         yield None
 
 
 @pytest.fixture(scope="module")
-def mesh(emulator: PubsubEmulator | None) -> Iterator[Mesh]:
+def mesh(emulator: Emulator | None) -> Iterator[Mesh]:
     try:
         server = ApiServer().__enter__()
     except ServerUnavailableError as error:
@@ -75,7 +75,7 @@ def mesh(emulator: PubsubEmulator | None) -> Iterator[Mesh]:
             yield found
             found.stop()
     finally:
-        server.stop()
+        server.remove()
 
 
 def _install(server: ApiServer) -> None:
@@ -347,7 +347,7 @@ def test_what_cannot_be_carried_out_says_why(mesh: Mesh, name: str, change: Mani
     mesh.remove({"queue": queue})
 
 
-def test_an_actor_on_pubsub_becomes_real(mesh: Mesh, emulator: PubsubEmulator | None) -> None:
+def test_an_actor_on_pubsub_becomes_real(mesh: Mesh, emulator: Emulator | None) -> None:
     if emulator is None:
         pytest.skip("the Pub/Sub emulator is not installed")
     objects = mesh.compose("pubsub", "cut", queue={"deletionPolicy": "Delete"})

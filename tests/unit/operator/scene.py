@@ -12,7 +12,7 @@ import trustme
 import yaml
 from kubernetes import client as kubernetes
 from kubernetes.client.exceptions import ApiException
-from tests.support.apiserver import ApiServer
+from tests.support.apiserver import Looking
 from tests.support.processes import until
 from tests.unit.operator.objects import Manifest, crew_map
 
@@ -30,22 +30,11 @@ def rendered(kind: str) -> Manifest:
 
 
 @dataclass
-class Scene:
+class Scene(Looking):
     """A cluster with the platform installed, but for the operator's process."""
 
-    server: ApiServer
-    client: Any
-    folder: Path
     webhook_port: int
     health_port: int
-
-    @property
-    def core(self) -> Any:
-        return kubernetes.CoreV1Api(self.client)
-
-    @property
-    def custom(self) -> Any:
-        return kubernetes.CustomObjectsApi(self.client)
 
     def namespace(self, name: str) -> str:
         self.core.create_namespace({"metadata": {"name": name}})

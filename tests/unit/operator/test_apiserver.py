@@ -39,7 +39,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         install(found)
         yield found
     finally:
-        server.stop()
+        server.remove()
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         kubernetes.ApiextensionsV1Api(found.client).create_custom_resource_definition(crd_of(definition()))
         yield found
     finally:
-        server.stop()
+        server.remove()
 
 
 @pytest.fixture

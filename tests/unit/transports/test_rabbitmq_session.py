@@ -190,6 +190,29 @@ class TestSession:
         broker.on_blocked(None)
         assert (link.connected, link.reason) == (True, "")
 
+    async def test_what_is_refused_is_told_until_it_is_given_whatever_else_ends(
+        self, session: Session, broker: FakeBroker, link: Link
+    ) -> None:
+        await session.open()
+        session.receiving("asya_test_a", "may not read")
+        session.receiving("asya_test_b", "may not read either")
+        session.receiving("asya_test_b")
+        broker.on_blocked("low on memory")
+        broker.on_blocked(None)
+        assert (link.connected, link.reason) == (False, "may not read")
+
+        session.receiving("asya_test_a")
+        assert (link.connected, link.reason) == (True, "")
+
+    async def test_a_refusal_ends_with_its_connection(self, session: Session, broker: FakeBroker, link: Link) -> None:
+        await session.open()
+        session.receiving("asya_test_a", "may not read")
+        broker.engines[0].lose("reset")
+        session.receiving("asya_test_a", "may still not read")
+        await until(lambda: len(broker.engines) == 2)
+        await session.engine()
+        assert (link.connected, link.reason) == (True, "")
+
     async def test_close_ends_a_reconnect_that_is_under_way(
         self, session: Session, broker: FakeBroker, link: Link
     ) -> None:

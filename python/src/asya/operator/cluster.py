@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from kubernetes.client import ApiClient, ApiException
@@ -23,6 +23,7 @@ PODS_PAGE = 100
 _JSON = "application/json"
 ACTORS = "/apis/asya.sh/v1alpha1"
 _PATHS = {"AsyncActor": (ACTORS, "asyncactors"), "ConfigMap": ("/api/v1", "configmaps")}
+_Found = TypeVar("_Found")
 
 
 class ClusterError(AsyaError):
@@ -72,14 +73,8 @@ class Cluster:
             ClusterError: They cannot be had.
         """
         where = f"{ACTORS}/namespaces/{namespace}/asyncactors" if namespace else f"{ACTORS}/asyncactors"
-        try:
-            return [{"apiVersion": "asya.sh/v1alpha1", "kind": "AsyncActor", **each} for each in self._list(where)]
-        except ApiException as error:
-            if error.status == HTTPStatus.NOT_FOUND:
-                return None
-            raise _explained(error) from error
-        except HTTPError as error:
-            raise ClusterError(str(error)) from error
+        identity = {"apiVersion": "asya.sh/v1alpha1", "kind": "AsyncActor"}
+        return _unless_absent(lambda: [{**identity, **each} for each in self._list(where)])
 
     def config_map(self, namespace: str, name: str) -> Manifest | None:
         """Return a ConfigMap, or None.
@@ -87,7 +82,7 @@ class Cluster:
         Raises:
             ClusterError: It cannot be had.
         """
-        return self._find(f"/api/v1/namespaces/{namespace}/configmaps/{name}")
+        return _unless_absent(lambda: self._ask("GET", f"/api/v1/namespaces/{namespace}/configmaps/{name}"))
 
     def deployment(self, namespace: str, name: str) -> Manifest | None:
         """Return a Deployment, or None.
@@ -95,7 +90,7 @@ class Cluster:
         Raises:
             ClusterError: It cannot be had.
         """
-        return self._find(f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}")
+        return _unless_absent(lambda: self._ask("GET", f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"))
 
     def config_maps(self, namespace: str, labels: Mapping[str, str]) -> list[Manifest]:
         """Return the ConfigMaps of a namespace that have these labels.
@@ -179,17 +174,6 @@ class Cluster:
         except HTTPError as error:
             raise _explained(error) from error
 
-    def _find(self, path: str) -> Manifest | None:
-        try:
-            found: Manifest = self._ask("GET", path)
-        except ApiException as error:
-            if error.status == HTTPStatus.NOT_FOUND:
-                return None
-            raise _explained(error) from error
-        except HTTPError as error:
-            raise ClusterError(str(error)) from error
-        return found
-
     def _list(self, path: str, **query: str) -> Iterator[Manifest]:
         more = ""
         while True:
@@ -227,6 +211,18 @@ class Cluster:
 
 def _event_path(event: Event) -> str:
     return f"/api/v1/namespaces/{event.regarding.namespace}/events/{event.name}"
+
+
+def _unless_absent(ask: Callable[[], _Found]) -> _Found | None:
+    """Return what is asked for, None where the API server has no such thing."""
+    try:
+        return ask()
+    except ApiException as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            return None
+        raise _explained(error) from error
+    except HTTPError as error:
+        raise _explained(error) from error
 
 
 def _explained(error: Exception) -> ClusterError:

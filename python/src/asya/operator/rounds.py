@@ -96,8 +96,7 @@ class Rounds:
             self._applied.clear()
         before = registry.namespaces(self._registry())
         unowned = self._find_owner(thoroughly=thoroughly)
-        owner = self._owner
-        manifests, events = registry.registries(actors, platform=self._platform, emptied=before, deployment=owner)
+        manifests, events = registry.registries(actors, platform=self._platform, emptied=before, deployment=self._owner)
         members, more = self._wanted_crew(actors)
         there = {(actor["metadata"]["namespace"], actor["metadata"]["name"]) for actor in actors}
         for manifest in [*members, *manifests]:

@@ -19,7 +19,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 from kubernetes import client as kubernetes
-from tests.support.apiserver import ApiServer, ServerUnavailableError
+from tests.support.apiserver import ApiServer, Looking, ServerUnavailableError
 from tests.support.definition import crd_of
 from tests.support.host import free_port
 from tests.support.moto_server import ENVIRONMENT, MotoServer
@@ -63,20 +63,8 @@ Manifest = dict[str, Any]
 
 
 @dataclass
-class Scene:
+class Scene(Looking):
     """A cluster with actors, and a broker that pods would reach as `localhost`."""
-
-    server: ApiServer
-    client: Any
-    folder: Path
-
-    @property
-    def core(self) -> Any:
-        return kubernetes.CoreV1Api(self.client)
-
-    @property
-    def custom(self) -> Any:
-        return kubernetes.CustomObjectsApi(self.client)
 
     def actor(self, name: str, composition: str = COMPOSITION, namespace: str = NAMESPACE, **status: Any) -> None:
         spec = {"image": "example.org/a:1", "handler": "a.b"}
@@ -140,7 +128,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory, rabbitmq_url: str) -> Iterat
         _install(found, rabbitmq_url)
         yield found
     finally:
-        server.stop()
+        server.remove()
 
 
 def _install(scene: Scene, url: str) -> None:

@@ -36,7 +36,7 @@ def server() -> Iterator[ApiServer]:
     try:
         yield found
     finally:
-        found.stop()
+        found.remove()
 
 
 @pytest.fixture(scope="module")

@@ -89,7 +89,6 @@ class ActorConsumer:
         self._subscription: Subscription | None = None
         self._changed = asyncio.Event()
         self._closed = False
-        self._refusal = ""
         self._started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
@@ -159,9 +158,9 @@ class ActorConsumer:
                     log.exception("an error of ours while receiving from %s", self._queue)
                 # What is lost with the connection is the session's to tell.
                 elif not isinstance(error, ConnectionLostError):
-                    self._refusal = f"not receiving from {self._queue}, trying again: {error}"
-                    self._session.refused(self._refusal)
-                    log.warning("%s", self._refusal)
+                    problem = f"not receiving from {self._queue}, trying again: {error}"
+                    self._session.receiving(self._queue, problem)
+                    log.warning("%s", problem)
             if not self._closed:
                 if self._subscription is not None and self._subscription.alive:
                     # In what state it is nobody knows, and what arrived by it would never be settled.
@@ -171,6 +170,7 @@ class ActorConsumer:
                     self._session.interrupted(f"the channel that received from {self._queue} was closed")
                 self._void()
                 await backoff.wait()
+        self._session.receiving(self._queue)
 
     async def _keep_in_step(self, subscription: Subscription, backoff: Backoff) -> None:
         """Make the consumer at the broker follow the credit, until the channel ends or nobody wants it any more."""
@@ -192,9 +192,7 @@ class ActorConsumer:
             if not self._started.done():
                 self._started.set_result(None)
             backoff.reset()
-            if self._refusal:
-                self._session.admitted(self._refusal)
-                self._refusal = ""
+            self._session.receiving(self._queue)
             if not self._credit:
                 self._give_back_waiting()
             if self._closed:

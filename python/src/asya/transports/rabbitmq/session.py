@@ -21,6 +21,8 @@ class Session:
         self._connect = connect
         self._link = link
         self._engine: Engine | None = None
+        self._blocked = ""
+        self._refusals: dict[str, str] = {}
         self._there = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
@@ -69,17 +71,12 @@ class Session:
         """Tell those who hold deliveries that they may be void, although the connection lives."""
         if self._link.connected and self._engine is not None and not self._engine.lost.done():
             self._link.set(False, reason)
-            self._link.set(True)
+            self._tell()
 
-    def refused(self, reason: str) -> None:
-        """Tell that nothing is received although the connection lives, until `admitted` takes the same reason back."""
-        if self._engine is not None and not self._engine.lost.done():
-            self._link.set(False, reason)
-
-    def admitted(self, reason: str) -> None:
-        """Take back what `refused` has told."""
-        if self._link.reason == reason and self._engine is not None and not self._engine.lost.done():
-            self._link.set(True)
+    def receiving(self, queue: str, problem: str = "") -> None:
+        """Tell why nothing comes from a queue although the connection lives; empty when it does."""
+        self._refusals[queue] = problem
+        self._tell()
 
     async def _keep(self) -> None:
         while self._engine is not None:
@@ -112,8 +109,10 @@ class Session:
 
     def _take(self, engine: Engine) -> None:
         self._engine = engine
+        self._blocked = ""
+        self._refusals.clear()
         self._there.set()
-        self._link.set(True)
+        self._tell()
 
     def _note(self, error: Exception) -> None:
         if self._link.reason != str(error):
@@ -122,4 +121,11 @@ class Session:
 
     def _on_blocked(self, reason: str | None) -> None:
         if self._engine is not None:
-            self._link.set(reason is None, "" if reason is None else f"the broker takes no messages: {reason}")
+            self._blocked = "" if reason is None else f"the broker takes no messages: {reason}"
+            self._tell()
+
+    def _tell(self) -> None:
+        """Say what is wrong while the connection lives; when it does not, that is said by whoever noticed."""
+        if self._engine is not None and not self._engine.lost.done():
+            problem = self._blocked or next(filter(None, self._refusals.values()), "")
+            self._link.set(not problem, problem)
