@@ -8,6 +8,7 @@ import pytest
 from tests.compose.calls import CROSSPLANE, Answer, Manifest, actor, call, platform, settled
 from tests.compose.cloud.actors import PUBSUB, SQS
 
+LEFT = {"asya.sh/left": "true"}
 ROLE = "eks.amazonaws.com/role-arn"
 
 
@@ -49,6 +50,7 @@ def test_pods_of_the_old_transport_keep_their_identity() -> None:
 def test_it_goes_with_the_old_transport() -> None:
     observed = at_work("sqs")
     observed["sqs-scaled-object"]["status"]["conditions"][1]["status"] = "False"
+    observed["sqs-scaled-object"]["metadata"]["annotations"] = LEFT
     observed["sqs-deployment"]["spec"]["replicas"] = 0
     observed["sqs-deployment"]["status"] = {"observedGeneration": 1}
     account = moved(observed, "rabbitmq").resources["service-account"]
@@ -69,6 +71,7 @@ def test_two_transports_can_be_left_at_once() -> None:
 
 def test_one_that_is_empty_goes_while_another_is_not() -> None:
     first, second = at_work("rabbitmq"), settled(actor(transport="pubsub"), everything())
+    second["pubsub-scaled-object"]["metadata"]["annotations"] = LEFT
     answer = moved({**second, **first}, "sqs")
     assert of(answer, "rabbitmq")
     assert not of(answer, "pubsub")

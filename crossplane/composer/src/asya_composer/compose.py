@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from asya_composer import actor_set, conditions, flavors
@@ -70,9 +71,9 @@ class Composition:
 
 
 def compose(
-    claim: Claim, composite: Manifest, observed: Mapping[str, Seen], settings: Settings, found: Found
+    claim: Claim, composite: Manifest, observed: Mapping[str, Seen], settings: Settings, found: Found, now: datetime
 ) -> Composition:
-    """Return everything of an actor.
+    """Return everything of an actor, as it shall be at the time `now`.
 
     Raises:
         CompositionError: The actor, a flavor or the platform's settings are wrong; nothing is to be changed then.
@@ -103,16 +104,16 @@ def compose(
         scalers=scalers(observed, leaving(observed, name)),
         workload=found.workload,
     )
-    now = actor_set.compose(context)
-    whole = {full_key(each.key, name): each for each in now.resources}
+    composed_set = actor_set.compose(context)
+    whole = {full_key(each.key, name): each for each in composed_set.resources}
     composed = {key: each for key, each in whole.items() if not each.later}
-    resources, moved = leave(context, _still_needed(context, observed, found), observed, composed)
+    resources, moved = leave(context, _still_needed(context, observed, found, now), observed, composed)
     used = claim.flavors
     return Composition(
         resources,
-        conditions.status(context, now.resources, now.queue, used, _generation(composite)),
+        conditions.status(context, composed_set.resources, composed_set.queue, used, _generation(composite)),
         [
-            *conditions.of_parts(now.resources, scaled=context.actor.spec.scaling.enabled),
+            *conditions.of_parts(composed_set.resources, scaled=context.actor.spec.scaling.enabled),
             conditions.flavors_resolved(used),
             *_about_others(context, found),
             moved,
@@ -163,11 +164,13 @@ def _labels(claim: Claim) -> dict[str, str]:
     }
 
 
-def _still_needed(context: Context, observed: Mapping[str, Seen], found: Found) -> dict[TransportName, Needed]:
+def _still_needed(
+    context: Context, observed: Mapping[str, Seen], found: Found, now: datetime
+) -> dict[TransportName, Needed]:
     """Return the transports that the actor leaves and that must stay for now, with the reasons."""
     default = context.settings.default_transport
     reasons = {
-        name: still_needed(name, found.old.get(name), found.neighbours, default)
+        name: still_needed(name, found.old.get(name), found.neighbours, default, now)
         for name in leaving(observed, context.transport)
     }
     return {name: why for name, why in reasons.items() if why is not None}

@@ -76,7 +76,7 @@ def answered(request: fnv1.RunFunctionRequest) -> tuple[fnv1.RunFunctionResponse
         settings = _settings(request.input.SerializeToString(deterministic=True))
         asked = requirements(claim, observed, settings)
         _require(answer, asked)
-        composition = compose(claim, composite, observed, settings, _found(request, claim, asked))
+        composition = compose(claim, composite, observed, settings, _found(request, claim, asked), datetime.now(UTC))
     except CompositionError as error:
         composition = refuse(composite, observed, error)
         if claim is None:

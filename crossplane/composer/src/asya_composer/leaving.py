@@ -18,7 +18,7 @@ from asya_composer.builders.scaled_object import KEY as SCALER
 from asya_composer.builders.scaled_object import scaled_object
 from asya_composer.errors import CompositionError
 from asya_composer.model import Condition, Context, Manifest, Resource, Seen, Waiting
-from asya_composer.moving import Needed
+from asya_composer.moving import LEFT, Needed
 from asya_composer.retries import longest_waits
 from asya_composer.settings import TransportName
 from asya_composer.transports import transport
@@ -51,7 +51,8 @@ def leave(
             if each.later:
                 continue
             key = full_key(each.key, name)
-            resources[key] = _for_both(resources[key], each) if key in resources else each
+            told_so = replace(each, manifest=_annotated(each.manifest, {LEFT: "true"})) if each.key == SCALER else each
+            resources[key] = _for_both(resources[key], told_so) if key in resources else told_so
     if told:
         return resources, Condition(MOVED, "False", "Draining", "; ".join(told))
     return resources, Condition(MOVED, "True", "Moved")
@@ -60,9 +61,12 @@ def leave(
 def _for_both(new: Resource, old: Resource) -> Resource:
     """Return what both sets have, such as the service account, so that the old pods keep their identity too."""
     annotations = {**_annotations(old.manifest), **_annotations(new.manifest)}
-    if not annotations:
-        return new
-    return replace(new, manifest={**new.manifest, "metadata": {**new.manifest["metadata"], "annotations": annotations}})
+    return replace(new, manifest=_annotated(new.manifest, annotations)) if annotations else new
+
+
+def _annotated(manifest: Manifest, annotations: Mapping[str, str]) -> Manifest:
+    more = {**_annotations(manifest), **annotations}
+    return {**manifest, "metadata": {**manifest["metadata"], "annotations": more}}
 
 
 def _annotations(manifest: Manifest) -> Mapping[str, Any]:
