@@ -2576,6 +2576,7 @@ class Supervisor:
                 continue
             if limit is not None:
                 slot.kill_at = time.monotonic() + limit
+            slot.listen()  # it may have got ready, and even served a call, while the sidecar's order was on its way
             if not slot.ready:
                 _kill(slot.pid)  # still loading: there is nothing to stop yet
             elif slot.control is not None:

@@ -15,6 +15,7 @@ import pytest
 from tests.unit.runtime.fake_sidecar import (
     CALL,
     CANCEL,
+    DONE,
     DRAIN,
     ERROR,
     FAILED,
@@ -513,6 +514,28 @@ def test_done_ends_a_worker_that_does_not(sidecar: FakeSidecar, handler: str) ->
     assert sidecar.done() == 0
     sidecar.wait_for_log("did not stop in time")
     assert gone(worker)
+
+
+def test_done_on_the_heels_of_ready_still_runs_the_stop_hook(sidecar: FakeSidecar) -> None:
+    """The supervisor finds the worker's "ready" and the sidecar's DONE at one look, in whichever order."""
+    code = """
+import os, time
+class Model:
+    def start(self):
+        while not os.path.exists("gate"): time.sleep(0.01)
+    def stop(self): print("stop")
+    def predict(self, payload): return payload
+"""
+    supervisor = sidecar.start(code, "handler.Model.predict").the_supervisor()
+    supervisor.send(PING)
+    assert supervisor.read().kind == PONG
+    os.kill(sidecar.pid, signal.SIGSTOP)
+    (sidecar.folder / "gate").touch()
+    assert sidecar.worker().result(1) == 1
+    supervisor.send(DONE)
+    os.kill(sidecar.pid, signal.SIGCONT)
+    assert sidecar.wait() == 0
+    assert sidecar.stdout == "stop\n"
 
 
 def test_a_stop_hook_that_fails_is_logged(sidecar: FakeSidecar) -> None:
