@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -21,6 +21,8 @@ ANSWER_SECONDS = 30.0
 PAGE = 500
 PODS_PAGE = 100
 _JSON = "application/json"
+_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_QUEUES = "/apis/rabbitmq.com/v1beta1"
 ACTORS = "/apis/asya.sh/v1alpha1"
 _PATHS = {"AsyncActor": (ACTORS, "asyncactors"), "ConfigMap": ("/api/v1", "configmaps")}
 _Found = TypeVar("_Found")
@@ -174,10 +176,47 @@ class Cluster:
         except HTTPError as error:
             raise _explained(error) from error
 
-    def _list(self, path: str, **query: str) -> Iterator[Manifest]:
+    def queues(self) -> list[Manifest]:
+        """Return the metadata of all actors' Queue objects; none where the topology operator is not installed.
+
+        Raises:
+            ClusterError: They cannot be had.
+        """
+        where = f"{_QUEUES}/queues"
+        found = _unless_absent(lambda: list(self._list(where, accept=_METADATA, labelSelector=ACTOR)))
+        return [{**each, "apiVersion": "rabbitmq.com/v1beta1", "kind": "Queue"} for each in found or ()]
+
+    def has_event(self, of: Manifest, reason: str) -> bool:
+        """Tell whether an object, and not another that had its name, has an event of this reason.
+
+        Raises:
+            ClusterError: They cannot be had.
+        """
+        metadata = of["metadata"]
+        about = f"involvedObject.uid={metadata['uid']},reason={reason}"
+        try:
+            return any(self._list(f"/api/v1/namespaces/{metadata['namespace']}/events", fieldSelector=about))
+        except (ApiException, HTTPError) as error:
+            raise _explained(error) from error
+
+    def set_finalizers(self, queue: Manifest, finalizers: Sequence[str]) -> None:
+        """Set the finalizers of a Queue object, if nobody has written it since it was read.
+
+        Raises:
+            ConflictError: Somebody has.
+            ClusterError: It is refused.
+        """
+        metadata = queue["metadata"]
+        path = f"{_QUEUES}/namespaces/{metadata['namespace']}/queues/{metadata['name']}"
+        body = {"metadata": {"resourceVersion": metadata["resourceVersion"], "finalizers": list(finalizers)}}
+        query = {"fieldManager": FIELD_MANAGER}
+        _unless_absent(lambda: self._ask("PATCH", path, body, content_type="application/merge-patch+json", query=query))
+
+    def _list(self, path: str, *, accept: str = _JSON, **query: str) -> Iterator[Manifest]:
         more = ""
         while True:
-            page = self._ask("GET", path, query={"limit": str(PAGE), **query, **({"continue": more} if more else {})})
+            asked = {"limit": str(PAGE), **query, **({"continue": more} if more else {})}
+            page = self._ask("GET", path, query=asked, accept=accept)
             yield from page["items"]
             more = page["metadata"].get("continue", "")
             if not more:
@@ -190,14 +229,15 @@ class Cluster:
         body: Mapping[str, Any] | None = None,
         *,
         content_type: str = _JSON,
+        accept: str = _JSON,
         query: Mapping[str, str] | None = None,
     ) -> Any:  # noqa: ANN401  JSON
         parameters = self._client.param_serialize(
             method=method,
             resource_path=f"{path}?{urlencode(query)}" if query else path,
-            header_params={"Accept": _JSON, "Content-Type": content_type},
-            # The library makes JSON of what is called JSON, and takes a patch's type by the type of its body.
-            body=body if body is None or content_type == _JSON else json.dumps(body),
+            header_params={"Accept": accept, "Content-Type": content_type},
+            # The library makes JSON of what is called so, and takes a patch's type by the type of its body.
+            body=body if body is None or content_type.endswith("json") else json.dumps(body),
             auth_settings=["BearerToken"],
         )
         answer = self._client.call_api(*parameters, _request_timeout=ANSWER_SECONDS)

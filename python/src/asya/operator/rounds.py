@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from asya.api.registry import NAME, Registry, read_registry
 from asya.errors import AsyaError, ManifestError
-from asya.operator import crew, diagnosis, orphans, registry
+from asya.operator import crew, diagnosis, finalizers, orphans, registry
 from asya.operator.cluster import ClusterError, ConflictError, LeavingError
 from asya.operator.events import Event, Regarding
 from asya.operator.identity import Manifest, actor_name
@@ -45,6 +45,15 @@ class Cluster(Protocol):
 
     def take_back(self, event: Event) -> None:
         """Delete it."""
+
+    def queues(self) -> list[Manifest]:
+        """Return the metadata of all actors' Queue objects."""
+
+    def has_event(self, of: Manifest, reason: str) -> bool:
+        """Tell whether an object has an event of this reason."""
+
+    def set_finalizers(self, queue: Manifest, finalizers: Sequence[str]) -> None:
+        """Set the finalizers of a Queue object."""
 
 
 class Broker(Protocol):
@@ -81,7 +90,7 @@ class Rounds:
         self._now, self._troubles = now, LastingEvents(cluster)
 
     def look(self, *, thoroughly: bool = False) -> bool:
-        """Do one round; tell whether Pods are amiss, so that the next should be soon.
+        """Do one round; tell whether Pods are amiss or queues are leaving, so that the next should be soon.
 
         `thoroughly` applies what is unchanged, too, so that what others changed is seen.
 
@@ -101,8 +110,9 @@ class Rounds:
         there = {(actor["metadata"]["namespace"], actor["metadata"]["name"]) for actor in actors}
         for manifest in [*members, *manifests]:
             more += self._apply(manifest, there)
-        self._tell([*unowned, *events, *more])
-        return self._diagnose(actors)
+        leaving, stuck = self._let_go()
+        self._tell([*unowned, *events, *more, *stuck])
+        return self._diagnose(actors) or leaving
 
     def sweep(self) -> list[str]:
         """Remove queues of deleted actors that were empty in the sweep before, too; return their names.
@@ -126,6 +136,28 @@ class Rounds:
             log.info("removed the empty queue %s: its actor is gone", name)
         self._empty_queues = orphans.candidates(queues, known)
         return gone
+
+    def _let_go(self) -> tuple[bool, list[Event]]:
+        """Take the finalizer off Queue objects whose queue is deleted; tell whether there are some that may be soon."""
+        try:
+            leaving = finalizers.leaving(self._cluster.queues())
+        except ClusterError as error:
+            log.warning("Queue objects cannot be listed: %s", error)
+            return False, []
+        events: list[Event] = []
+        for queue in leaving:
+            about = Regarding.of(queue)
+            try:
+                gone = finalizers.is_late(queue, self._now()) and self._cluster.has_event(queue, finalizers.DELETED)
+                if gone:
+                    self._cluster.set_finalizers(queue, finalizers.released(queue))
+                    log.info("let go of Queue %s in %s: its queue is deleted", about.name, about.namespace)
+            except ConflictError:
+                continue  # written by somebody just now; it is read again the next time
+            except ClusterError as error:
+                text = f"The queue is deleted, and its object stays: {error}"
+                events.append(Event(about, "QueueObjectStays", text))
+        return bool(leaving), events
 
     def _diagnose(self, actors: Collection[Mapping[str, Any]]) -> bool:
         """Show why Pods do not run. Where all are there, none is asked for, unless something was wrong there."""
