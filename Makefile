@@ -28,6 +28,7 @@ demo: ## Send real pictures through a mesh on this machine and write an HTML rep
 
 .PHONY: test
 test: setup ## Run the tests, against a real RabbitMQ too (installed by apt when root on Debian)
+	@$(PY) -m tests.support.otel
 	@ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-$$([ "$$(id -u)" = 0 ] && echo 1 || echo 0)} $(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not slow and not charts and not apiserver and not variant" $(ARGS)
 
 .PHONY: slow

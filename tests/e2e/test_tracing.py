@@ -132,7 +132,9 @@ def way(*actors: str, after: str = "") -> str:
     return hop + ("\n" + textwrap.indent(onward, "    ") if onward else "")
 
 
-@pytest.mark.parametrize("engine", ["sqlite", "fast", pytest.param("aio-pika", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "engine", ["sqlite", *(pytest.param(each, marks=pytest.mark.slow) for each in ("fast", "aio-pika"))]
+)
 async def test_each_task_is_one_tree(
     receiver: Collector, tmp_path: Path, engine: str, request: pytest.FixtureRequest
 ) -> None:

@@ -37,6 +37,7 @@ def test_messages_go_through_a_broker_and_an_idle_run_ends(tmp_path: Path, rabbi
     assert not (tmp_path / "state" / "queue.db").exists()
 
 
+@pytest.mark.slow
 def test_a_broker_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
     actor(tmp_path / "mesh", "a", "def handle(payload):\n    return payload\n")
     url = "amqp://guest:secret@127.0.0.1:1/"

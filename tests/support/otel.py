@@ -1,4 +1,4 @@
-"""A real OpenTelemetry Collector, and the spans it has taken in."""
+"""A real OpenTelemetry Collector, and its spans. `python -m tests.support.otel` builds it beforehand."""
 
 from __future__ import annotations
 
@@ -92,23 +92,40 @@ def program(environ: Mapping[str, str]) -> Path:
     Raises:
         CollectorUnavailableError: There is no Go toolchain, or it could not build.
     """
-    files = sorted(path for path in SOURCE.iterdir() if path.name in ("main.go", "go.mod", "go.sum"))
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
-    cache = Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "asya-tests"
-    target = cache / f"collector-{digest}"
+    target = _target(environ)
     if target.exists():
         return target
     go = shutil.which("go") or shutil.which("go", path=str(TOOLCHAIN))
     if go is None:
         raise CollectorUnavailableError("the collector is built with Go; `python3 tools/environment.py go` brings one")
-    cache.mkdir(parents=True, exist_ok=True)
-    made = cache / f"collector-{digest}.{os.getpid()}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    made = target.with_name(f"{target.name}.{os.getpid()}")
     command = [go, "build", "-trimpath", "-ldflags=-s -w", "-o", str(made), "."]
     done = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False)
     if done.returncode:
         raise CollectorUnavailableError(f"the collector cannot be built: {done.stderr[-2000:]}")
     made.replace(target)  # other test processes may have built it too
     return target
+
+
+def _target(environ: Mapping[str, str]) -> Path:
+    files = sorted(path for path in SOURCE.iterdir() if path.name in ("main.go", "go.mod", "go.sum"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
+    return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "asya-tests" / f"collector-{digest}"
+
+
+def main() -> None:
+    """Build the collector if it is not there: for minutes the first time, which no test should have to wait for."""
+    if _target(os.environ).exists():
+        return
+    print("building an OpenTelemetry Collector, once, for the tests of tracing; this takes some minutes")
+    began = time.monotonic()
+    try:
+        program(os.environ)
+    except CollectorUnavailableError as error:
+        print(f"no tests of tracing: {error}")  # the tests themselves say it too, and fail in CI
+    else:
+        print(f"built in {time.monotonic() - began:.0f} s")
 
 
 @contextmanager
@@ -193,3 +210,7 @@ def _value(value: dict[str, Any]) -> Any:
     if kind == "arrayValue":
         return [_value(each) for each in found.get("values", [])]
     return found
+
+
+if __name__ == "__main__":
+    main()
