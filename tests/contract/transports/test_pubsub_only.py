@@ -28,6 +28,7 @@ from asya.errors import (
 )
 from asya.transports import Outgoing, QueueNames, QueueSpec, Settle
 from asya.transports.pubsub import PubsubTransport, delays
+from asya.transports.pubsub.consumer import SHORTEST_STREAM_LEASE
 from asya.transports.pubsub.control import WATCH
 from asya.transports.pubsub.messages import CLASSES
 from asya.transports.pubsub.refusals import Call
@@ -423,6 +424,37 @@ async def test_a_stream_that_google_ends_is_opened_again_without_a_word(
         fake_server.deliver(b"2")
         assert (await inbox.take()).body == b"2"
     assert caplog.text == ""
+
+
+@pytest.mark.slow
+async def test_what_came_while_the_loop_stood_still_is_not_held_for_ours(
+    pubsub_endpoint: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It waited in the socket while its lease ran, so it might be handled by two."""
+    harness, inbox = PubsubHarness(pubsub_endpoint, "stream"), Inbox()
+    harness.lease_seconds = 4.0
+    transport = await connect(harness, "a")
+    await transport.consume("a", 5, inbox)
+    await transport.publish([Outgoing("a", b"before")])
+    await transport.complete(await inbox.take())
+
+    topic = transport._addresses.topic(transport._addresses.queue("a"))
+    request = CLASSES["PublishRequest"](topic=topic, messages=[CLASSES["Message"](data=b"meanwhile")])
+    with grpc.insecure_channel(pubsub_endpoint) as channel:  # not asyncio's: the loop stands still from here
+        publish = channel.unary_unary(
+            "/google.pubsub.v1.Publisher/Publish", request_serializer=CLASSES["PublishRequest"].SerializeToString
+        )
+        publish(request)
+    began = time.monotonic()
+    time.sleep(harness.lease * 0.75)
+
+    delivery = await inbox.take(bound=30.0)
+    assert delivery.body == b"meanwhile"
+    assert time.monotonic() - began > SHORTEST_STREAM_LEASE * 0.9, "the first copy was let go"
+    assert "stood still for more than half a lease; what Pub/Sub sent a meanwhile comes again" in caplog.text
+    await transport.complete(delivery)
+    await depth_becomes(harness, transport, "a", ready=0, in_flight=0, dead=0)
+    await harness.end()
 
 
 async def test_the_flow_control_of_a_stream_is_the_credit(

@@ -14,6 +14,7 @@ from asya.errors import ConnectionLostError, TransportError
 from asya.transports.base import Delivery
 from asya.transports.pubsub.connection import Connection
 from asya.transports.pubsub.leases import SUBSCRIBER, Leases, Token
+from asya.transports.pubsub.pulse import Pulse
 from asya.transports.pubsub.refusals import Call, InvalidError
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,8 @@ class ActorConsumer:
     """Receives by a stream whose flow control is the credit, or by single pulls of exactly the free credit.
 
     What comes in excess (the broker keeps to flow control roughly) waits here, its leases kept alive, until there is
-    credit. Giving it back instead would count as a failed delivery.
+    credit. Giving it back instead would count as a failed delivery. What came while the loop stood still for half a
+    lease is not handed out: nobody can tell since when its leases run, and it comes again.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class ActorConsumer:
         self._closed = False
         self._changed = asyncio.Event()
         self._ending = asyncio.Event()
+        self._pulse = Pulse(lease_seconds / 2, self._stood_still)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
@@ -74,7 +77,7 @@ class ActorConsumer:
                 ack_deadline_seconds=0,
             )
         create = asyncio.get_running_loop().create_task
-        self._tasks = [create(self._run()), create(self._keep_waiting())]
+        self._tasks = [create(self._run()), create(self._keep_waiting()), create(self._pulse.run())]
 
     def set_credit(self, credit: int) -> None:
         """Change how many may be out at once."""
@@ -91,9 +94,7 @@ class ActorConsumer:
         self._closed = True
         self._ending.set()
         self._changed.set()
-        if self._tasks:
-            self._tasks[1].cancel()
-            await asyncio.wait(self._tasks)
+        await self._end_tasks()
         self._give_back_waiting()
         await self.leases.flush()
 
@@ -102,14 +103,24 @@ class ActorConsumer:
         self._closed = True
         self._ending.set()
         self._changed.set()
-        self._tasks[1].cancel()
-        await asyncio.wait(self._tasks)
+        await self._end_tasks()
 
     async def release(self) -> None:
         """After `close`: give back all that is out."""
         for token in list(self._out):
             self.leases.release(token, _ignore)
         await self.leases.flush()
+
+    async def _end_tasks(self) -> None:
+        """Wait until receiving has ended, which it does by itself."""
+        for task in self._tasks[1:]:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _stood_still(self) -> None:
+        log.warning("stood still for more than half a lease; what Pub/Sub sent %s meanwhile comes again", self._actor)
+        self._ending.set()
 
     def _settled(self, token: Token) -> None:
         self._out.discard(token)
@@ -122,6 +133,7 @@ class ActorConsumer:
         while not self._closed:
             self._ending.clear()
             self._changed.clear()
+            self._pulse.forgive()
             if not self._credit:
                 self._give_back_waiting()
                 await self._changed.wait()
@@ -154,6 +166,8 @@ class ActorConsumer:
         )
         async with contextlib.aclosing(responses):
             async for response in responses:
+                if self._pulse.stopped():
+                    continue
                 if response.HasField("subscription_properties"):
                     self.leases.exactly_once = response.subscription_properties.exactly_once_delivery_enabled
                 for received in response.received_messages:
@@ -170,7 +184,7 @@ class ActorConsumer:
                 await self._changed.wait()
                 continue
             found = await self._pull_once(free)
-            if found is None:
+            if found is None or self._pulse.stopped():
                 return
             for received in found.received_messages:
                 self._arrived(received, shorten=True)
