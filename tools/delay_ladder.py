@@ -55,8 +55,10 @@ def _manifest(declared: Declaration) -> Manifest:
                 "source": declared.source,
                 "destination": declared.destination,
                 "destinationType": "exchange" if declared.to_exchange else "queue",
-                "routingKey": declared.key,
             }
+            if declared.key:
+                # The operator writes its objects back without what is empty; each upgrade would write that again.
+                spec["routingKey"] = declared.key
             bit = _LEVEL_BIT.search(declared.key)
             return _object("Binding", f"{declared.source}.{bit[1] if bit else 'all'}", spec, {})
 
