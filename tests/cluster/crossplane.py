@@ -15,6 +15,8 @@ NAMESPACE = "crossplane-system"
 # An actor on RabbitMQ has some seventeen objects, and each tells of itself several times until it is ready. At the
 # default of 100 Crossplane takes that for a loop, and looks at the actor every half minute only.
 _BREAKER = ("--circuit-breaker-burst=500", "--circuit-breaker-refill-rate=10")
+# At the default of 100 actors at once, Crossplane needs more memory than its limit of 1 GiB when hundreds are made.
+_AT_ONCE = "--max-concurrent-reconciles=10"
 
 
 def chart() -> Path:
@@ -36,7 +38,7 @@ def image() -> tuple[Image, str]:
 
 def values() -> dict[str, Any]:
     """Return the values that `docs/operate/install.md` names, and the version, which the source's chart lacks."""
-    return {"image": {"tag": image()[1]}, "provider": {"defaultActivations": []}, "args": list(_BREAKER)}
+    return {"image": {"tag": image()[1]}, "provider": {"defaultActivations": []}, "args": [*_BREAKER, _AT_ONCE]}
 
 
 def install(plan: Plan) -> None:

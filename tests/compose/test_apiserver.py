@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.support.apiserver import ApiServer, ServerUnavailableError
+from tests.support.apiserver import ApiServer, api_server
 from tests.support.definition import crd_of
 from tests.support.manifests import BAD, GOOD, expectation
 from tests.support.processes import until
@@ -84,15 +84,9 @@ def _refused(call: Callable[[], object]) -> str:
 @pytest.fixture(scope="module", params=DEFINITIONS)
 def actors(request: pytest.FixtureRequest) -> Iterator[Actors]:
     """An API server that serves the kind, by one definition or the other."""
-    try:
-        server = ApiServer().__enter__()
-    except ServerUnavailableError as error:
-        pytest.skip(str(error))
-    try:
+    with api_server() as server:
         _serve(server.client(), crd_of(DEFINITIONS[request.param]()))
         yield Actors(server)
-    finally:
-        server.remove()
 
 
 def _serve(client: Any, crd: Manifest) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.compose.calls import Manifest, actor, call, settled
-from tests.support.apiserver import ApiServer, ServerUnavailableError
+from tests.support.apiserver import ApiServer, api_server
 from tests.support.manifests import FOLDER
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.xdist_group("apiserver")]
@@ -34,14 +34,8 @@ UNDECODABLE = {
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ApiServer]:
-    try:
-        found = ApiServer().__enter__()
-    except ServerUnavailableError as error:
-        pytest.skip(str(error))
-    try:
+    with api_server() as found:
         yield found
-    finally:
-        found.remove()
 
 
 def spec_of(folder: str, name: str) -> Manifest:

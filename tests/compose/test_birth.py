@@ -230,6 +230,22 @@ class TestBindings:
         made = {"creationTimestamp": "2020-01-01T00:00:00Z"}
         assert call(actor(metadata=made), exchange=False).response.meta.ttl.seconds == 60
 
+    def test_how_often_the_others_are_looked_at_is_the_platforms_to_say(self) -> None:
+        seldom, often = platform(lookAgainSeconds=600), platform(lookAgainSeconds=20)
+        crew = [
+            {**actor(name), "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+            for name in ("x-sink", "x-sump")
+        ]
+
+        def seconds(settings: Manifest, *cluster: Manifest) -> int:
+            observed = settled(actor(), settings, cluster=crew)
+            answer = call(actor(), settings, observed=observed, cluster=cluster)
+            return int(answer.response.meta.ttl.seconds)
+
+        assert [seconds(each, *crew) for each in (seldom, often)] == [600, 20]
+        assert [seconds(each) for each in (seldom, often)] == [60, 20], "without a crew, which may come"
+        assert call(actor(), seldom, exchange=False).response.meta.ttl.seconds == 10, "it waits"
+
     def test_what_exists_stays_without_them(self) -> None:
         observed = settled(actor())
         observed["rabbitmq-queue"]["status"]["conditions"] = []

@@ -137,7 +137,7 @@ def test_a_message_that_waits_for_a_retry_finds_its_actor_which_has_no_pod(ago: 
     assert second.conditions["TransportMoved"][2] == message, "an event at every look would be one too many"
 
 
-@pytest.mark.parametrize(("ago", "cooldown"), [(70, 60), (310, None)])
+@pytest.mark.parametrize(("ago", "cooldown"), [(70, 60), (310, None), (1, 0)])
 def test_after_its_cooldown_it_goes(ago: float, cooldown: int | None) -> None:
     answer = moved(was_active(idle(before()), ago, cooldown))
     assert not of(answer, "rabbitmq")

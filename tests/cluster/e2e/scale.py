@@ -59,6 +59,8 @@ class Step:
     """Of the whole cluster at rest, watches not counted anew."""
     requests_per_actor_per_hour: float
     """Beyond those of the cluster without an actor."""
+    restarts: dict[str, int]
+    """Of each process since there were fewer actors: 0, unless its memory or its probe was not enough."""
 
 
 def main(words: Sequence[str]) -> int:
@@ -88,7 +90,7 @@ def measure(stage: Stage, counts: Sequence[int]) -> list[Step]:
     steps: list[Step] = []
     made = 0
     for count in counts:
-        before, began = _usage(stage), time.monotonic()
+        before, restarts, began = _usage(stage), _restarts(stage), time.monotonic()
         scaling = {"minReplicaCount": 0, "maxReplicaCount": 1}
         stage.kubectl.apply(*(stage.actor(f"actor-{n}", scaling=scaling) for n in range(made, count)))
         _wait_ready(stage, count)
@@ -104,6 +106,7 @@ def measure(stage: Stage, counts: Sequence[int]) -> list[Step]:
             memory_mib={name: round(used.memory_mib, 1) for name, used in _usage(stage).items()},
             requests_per_hour=round(per_hour),
             requests_per_actor_per_hour=round((per_hour - base) / count, 1),
+            restarts={name: number - restarts[name] for name, number in _restarts(stage).items()},
         )
         print(json.dumps(asdict(step)), flush=True)
         steps.append(step)
@@ -146,12 +149,26 @@ def _usage(stage: Stage) -> dict[str, Usage]:
     path = f"/api/v1/nodes/{stage.target.node}/proxy/stats/summary"
     found: dict[str, Usage] = {}
     for pod in json.loads(stage.kubectl("get", "--raw", path))["pods"]:
-        name = next((to for begin, to in _WATCHED.items() if pod["podRef"]["name"].startswith(begin)), None)
-        if name is None or pod["podRef"]["name"].startswith("crossplane-rbac"):
-            continue
-        (main,) = pod["containers"]
-        found[name] = Usage(main["cpu"]["usageCoreNanoSeconds"] / 1e9, main["memory"]["workingSetBytes"] / 2**20)
+        if (name := _watched(pod["podRef"]["name"])) is not None:
+            (main,) = pod["containers"]
+            found[name] = Usage(main["cpu"]["usageCoreNanoSeconds"] / 1e9, main["memory"]["workingSetBytes"] / 2**20)
     return found
+
+
+def _restarts(stage: Stage) -> dict[str, int]:
+    """Return how often the processes that are watched were started again."""
+    pods = stage.kubectl.get("pods", "--all-namespaces")["items"]
+    return {
+        name: pod["status"]["containerStatuses"][0]["restartCount"]
+        for pod in pods
+        if (name := _watched(pod["metadata"]["name"])) is not None
+    }
+
+
+def _watched(pod: str) -> str | None:
+    if pod.startswith("crossplane-rbac"):
+        return None
+    return next((name for begin, name in _WATCHED.items() if pod.startswith(begin)), None)
 
 
 if __name__ == "__main__":

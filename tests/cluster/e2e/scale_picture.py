@@ -12,6 +12,7 @@ WIDTH, HEIGHT, MARGIN = 260, 160, 46
 INK, FAINT, COLOUR = "#1d2733", "#dfe5ea", "#3b7dd8"
 PANELS: dict[str, Callable[[Step], float]] = {
     "seconds until the new ones are Ready": lambda step: step.ready_s,
+    "Crossplane: memory in MiB": lambda step: step.memory_mib["crossplane"],
     "function: memory in MiB": lambda step: step.memory_mib["function"],
     "function: millicores at rest": lambda step: step.rest_cpu_millicores["function"],
     "requests per actor and hour at rest": lambda step: step.requests_per_actor_per_hour,

@@ -40,8 +40,9 @@ class Found:
 
     Attributes:
         flavors: EnvironmentConfig by the flavor's name; one that does not exist is left out.
-        neighbours: The actors of the namespace, this one among them.
-        crew: The actors of the crew's namespace, where there is one.
+        neighbours: The actors of the namespace, this one among them, where all must be known.
+        elsewhere: Otherwise, names of those that are scaled on other transports.
+        crew: x-sink and x-sump, where they are to be.
         everywhere: All actors of the cluster; known to the crew that serves them all.
         rivals: Actors of namespaces in which one could share a queue with this one.
         exchanges: Identity of the objects that have made exchanges on RabbitMQ, by name: the namespace's; to the crew
@@ -52,6 +53,7 @@ class Found:
 
     flavors: Mapping[str, Seen] | None = None
     neighbours: Neighbourhood | None = None
+    elsewhere: Mapping[TransportName, Sequence[str]] | None = None
     crew: Sequence[Neighbour] | None = None
     everywhere: Sequence[Neighbour] | None = None
     rivals: Sequence[Neighbour] = ()
@@ -177,13 +179,11 @@ def _still_needed(
 
 
 def _about_others(context: Context, found: Found) -> list[Condition]:
-    told = []
-    if found.neighbours is not None:
-        told.append(transport_mixed(found.neighbours, context.settings.default_transport))
-    crew = found.crew
-    if context.settings.crew_namespace is None and found.neighbours is not None:
-        crew = found.neighbours.known
-    if crew is not None and context.labels.get(CREW_LABEL) != "true":
-        namespace, default = context.settings.crew_namespace or context.namespace, context.settings.default_transport
-        told.append(crew_ready(crew, namespace, context.transport, default))
+    told, default = [], context.settings.default_transport
+    elsewhere = found.elsewhere if found.neighbours is None else found.neighbours.on(default)
+    if elsewhere is not None:
+        told.append(transport_mixed(context.transport, elsewhere))
+    if found.crew is not None and context.labels.get(CREW_LABEL) != "true":
+        namespace = context.settings.crew_namespace or context.namespace
+        told.append(crew_ready(found.crew, namespace, context.transport, default))
     return told

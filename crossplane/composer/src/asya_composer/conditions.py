@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from asya_composer.builders.deployment import CHECKSUM
 from asya_composer.builders.deployment import KEY as DEPLOYMENT
 from asya_composer.model import Condition, Context, Manifest, Observed, Part, QueueStatus, Resource
+from asya_composer.neighbours import TRANSPORT_MIXED
 
 QUEUE, IDENTITY, AUTOSCALER, WORKLOAD = "QueueReady", "IdentityReady", "AutoscalerReady", "WorkloadReady"
 FLAVORS = "FlavorsResolved"
@@ -119,3 +120,8 @@ def _count(context: Context, name: str) -> int:
     if context.actor.spec.workload_ref is None:
         return context.observed.number(DEPLOYMENT, "status", name)
     return 0 if context.workload is None else Observed({"": context.workload}).number("", "status", name)
+
+
+def all_is_well(told: Iterable[Condition]) -> bool:
+    """Tell whether nothing is waited for, and nothing is wrong."""
+    return all((each.status == "True") != (each.type == TRANSPORT_MIXED) for each in told)

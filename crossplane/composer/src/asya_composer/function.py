@@ -19,15 +19,17 @@ from asya.api.problems import findings
 from asya.api.rules_mesh import TERMINAL_ACTORS
 from asya_composer.compose import Composition, Found, compose, refuse
 from asya_composer.composite import Claim, read
-from asya_composer.conditions import FLAVOR_MISSING, REFUSED
+from asya_composer.conditions import FLAVOR_MISSING, REFUSED, all_is_well
 from asya_composer.errors import CompositionError
 from asya_composer.model import Condition, Manifest, Observed, Resource, Seen
-from asya_composer.moving import Old
+from asya_composer.moving import LEFT, Old
 from asya_composer.neighbours import Neighbour, Neighbourhood, workload_of
+from asya_composer.objects import ACTOR
 from asya_composer.requirements import (
     ACTORS,
     BOUND,
     CREW,
+    ELSEWHERE,
     EVERYWHERE,
     EXCHANGE,
     RIVALS,
@@ -38,7 +40,7 @@ from asya_composer.settings import SENTENCE, TRANSPORTS, Settings, TransportName
 from asya_composer.structs import View, fill, plain, text
 
 _WAITING_SECONDS, _LONG_WAITING_SECONDS = 10, 60
-"""When Crossplane is to look again at an actor of which something is left for later: at a young one, and at others."""
+"""When Crossplane is to look again at an actor that waits for something, at the latest: at a young one, at others."""
 _BIRTH_SECONDS = 300
 _TRANSPORTS: Mapping[str, TransportName] = {name: name for name in TRANSPORTS}
 
@@ -70,10 +72,11 @@ def answered(request: fnv1.RunFunctionRequest) -> tuple[fnv1.RunFunctionResponse
     answer = response.to(request)
     composite = plain(request.observed.composite.resource)
     observed = {key: View(value.resource) for key, value in request.observed.resources.items()}
-    claim = None
+    claim, patience = None, _LONG_WAITING_SECONDS
     try:
         claim = read(composite)
         settings = _settings(request.input.SerializeToString(deterministic=True))
+        patience = settings.look_again_seconds
         asked = requirements(claim, observed, settings)
         _require(answer, asked)
         composition = compose(claim, composite, observed, settings, _found(request, claim, asked), datetime.now(UTC))
@@ -86,7 +89,8 @@ def answered(request: fnv1.RunFunctionRequest) -> tuple[fnv1.RunFunctionResponse
             response.fatal(answer, str(error))
             return answer, composition
         answer.desired.composite.ready = fnv1.READY_FALSE
-    _write(answer, composition, composite)
+    _write(answer, composition)
+    answer.meta.ttl.FromSeconds(_until_next_look(composition, composite, patience))
     _announce(answer, composite, composition.conditions)
     return answer, composition
 
@@ -134,7 +138,8 @@ def _found(request: fnv1.RunFunctionRequest, claim: Claim, asked: Mapping[str, R
     return Found(
         flavors=configs,
         neighbours=_neighbourhood(answered[ACTORS].items, claim) if ACTORS in answered else None,
-        crew=[_neighbour(item) for item in answered[CREW].items] if CREW in answered else None,
+        elsewhere=_elsewhere(request, asked),
+        crew=_crew(request),
         everywhere=[_neighbour(item) for item in answered[EVERYWHERE].items] if EVERYWHERE in answered else None,
         rivals=[
             _neighbour(item)
@@ -146,6 +151,30 @@ def _found(request: fnv1.RunFunctionRequest, claim: Claim, asked: Mapping[str, R
         old=old,
         workload=next(iter(_views(answered[BOUND].items)), None) if BOUND in answered else None,
     )
+
+
+def _elsewhere(
+    request: fnv1.RunFunctionRequest, asked: Mapping[str, Requirement]
+) -> dict[TransportName, list[str]] | None:
+    """Return the actors that are scaled on other transports and do not leave them; None until that is answered."""
+    wanted = [name for name in TRANSPORTS if f"{ELSEWHERE}{name}" in asked]
+    if ACTORS in asked or not all(f"{ELSEWHERE}{name}" in request.required_resources for name in wanted):
+        return None
+    return {
+        name: [
+            text(item.resource, "metadata", "labels", ACTOR)
+            for item in request.required_resources[f"{ELSEWHERE}{name}"].items
+            if not text(item.resource, "metadata", "annotations", LEFT)
+        ]
+        for name in wanted
+    }
+
+
+def _crew(request: fnv1.RunFunctionRequest) -> list[Neighbour] | None:
+    answered, wanted = request.required_resources, [f"{CREW}{name}" for name in TERMINAL_ACTORS]
+    if not all(name in answered for name in wanted):
+        return None
+    return [_neighbour(item) for name in wanted for item in answered[name].items]
 
 
 def _views(items: Iterable[fnv1.Resource]) -> list[Seen]:
@@ -177,7 +206,7 @@ def _neighbourhood(items: Iterable[fnv1.Resource], claim: Claim) -> Neighbourhoo
         else:
             left.append(actor)
         among = among or name == here
-        if actor == own or actor in TERMINAL_ACTORS or (bound and "workloadRef" in spec):
+        if actor == own or (bound and "workloadRef" in spec):
             known.append(_neighbour(item))
     if not among:
         wanted = _TRANSPORTS.get(str(claim.spec.get("transport")))
@@ -206,14 +235,20 @@ def _is_ready(struct: struct_pb2.Struct) -> bool:
     return condition is not None and condition.is_true
 
 
-def _write(answer: fnv1.RunFunctionResponse, composition: Composition, composite: Manifest) -> None:
+def _write(answer: fnv1.RunFunctionResponse, composition: Composition) -> None:
     _keep(answer, composition.resources)
     answer.desired.composite.resource.update({"status": composition.status})
     if composition.later:
-        # What is left for later would not be missed otherwise; and Crossplane watches no object of another actor.
+        # What is left for later would not be missed otherwise.
         answer.desired.composite.ready = fnv1.READY_FALSE
-        answer.meta.ttl.FromSeconds(_WAITING_SECONDS if _is_young(composite) else _LONG_WAITING_SECONDS)
     _tell(answer, composition.conditions)
+
+
+def _until_next_look(composition: Composition, composite: Manifest, patience: int) -> int:
+    """Return after how many seconds Crossplane is to look again; it watches no object of another actor."""
+    if composition.later:
+        return min(patience, _WAITING_SECONDS if _is_young(composite) else _LONG_WAITING_SECONDS)
+    return patience if all_is_well(composition.conditions) else min(patience, _LONG_WAITING_SECONDS)
 
 
 def _is_young(composite: Manifest) -> bool:

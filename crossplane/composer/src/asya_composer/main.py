@@ -11,7 +11,7 @@ from crossplane.function import cli
 from asya_composer.function import Runner
 
 MAX_REQUEST_MIB = 64
-"""A request holds all actors of a namespace; at some 8 KiB each, gRPC's own limit of 4 MiB would be 500 of them."""
+"""At its birth an actor's request holds all of the namespace; at some 8 KiB each, gRPC's own 4 MiB would be 500."""
 
 
 GARBAGE = 50_000

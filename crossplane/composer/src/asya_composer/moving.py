@@ -74,7 +74,8 @@ def _waits(scaler: Seen, now: datetime) -> str | None:
     last = _time(seen.at("", "status", "lastActiveTime"))
     if last is None:
         return None
-    until = last + timedelta(seconds=seen.number("", "spec", "cooldownPeriod") or _KEDAS_COOLDOWN)
+    cooldown = seen.at("", "spec", "cooldownPeriod")
+    until = last + timedelta(seconds=_KEDAS_COOLDOWN if cooldown is None else cooldown)
     return f"waits until {until:%H:%M:%S} UTC for messages that are tried again" if now < until else None
 
 

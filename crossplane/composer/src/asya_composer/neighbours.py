@@ -39,8 +39,8 @@ class Neighbourhood:
     Attributes:
         by_transport: Names of all actors, by the transport that they ask for; None where they leave that to the
             platform.
-        known: Those of which more is needed: who has the actor's own name, the crew, and, where it may be bound to a
-            workload itself, who else is.
+        known: Those of which more is needed: who has the actor's own name, and, where it may be bound to a workload
+            itself, who else is.
     """
 
     by_transport: Mapping[TransportName | None, Sequence[str]]
@@ -101,11 +101,16 @@ def refuse_shared_workload(claim: Claim, spec: Mapping[str, Any], neighbours: It
 
 
 def refuse_second_crew(claim: Claim, crew_namespace: str | None) -> None:
-    """Let the crew of a platform with one for all be in its namespace only.
+    """Let the crew of a platform with one for all be in its namespace only, and be found by its name.
 
     Raises:
-        CompositionError: This is another one; each message would end twice.
+        CompositionError: This is another one, and each message would end twice; or its object is not called like it.
     """
+    if claim.actor in TERMINAL_ACTORS and claim.name != claim.actor:
+        sentence = (
+            f"the object of {claim.actor} must be called so too, not {claim.name!r}: it is looked for by its name"
+        )
+        raise CompositionError("spec.actor", sentence)
     if claim.actor in TERMINAL_ACTORS and crew_namespace not in (None, claim.namespace):
         sentence = f"the platform has one {claim.actor} for all, in namespace {crew_namespace}; delete this one"
         raise CompositionError("spec.actor", sentence)
@@ -116,15 +121,13 @@ def namespaces_on(transport: TransportName, neighbours: Iterable[Neighbour], def
     return sorted({each.namespace for each in neighbours if (each.transport or default) == transport})
 
 
-def transport_mixed(neighbours: Neighbourhood, default: TransportName) -> Condition:
-    """Tell whether all actors of the namespace are on one transport, and who is not."""
-    used = neighbours.on(default)
-    if len(used) < 2:
+def transport_mixed(own: TransportName, actors: Mapping[TransportName, Sequence[str]]) -> Condition:
+    """Tell whether all actors of the namespace are on the actor's `own` transport, and who is not."""
+    odd = sorted(f"{actor} ({name})" for name, those in actors.items() if name != own for actor in those)
+    if not odd:
         return Condition(TRANSPORT_MIXED, "False", "Agreed")
-    usual = min(used, key=lambda name: (-len(used[name]), name))
-    odd = sorted(f"{actor} ({name})" for name, actors in used.items() if name != usual for actor in actors)
     more = f" and {len(odd) - 10} more" if len(odd) > 10 else ""
-    message = f"most actors here are on {usual}, which these cannot reach: {', '.join(odd[:10])}{more}"
+    message = f"from {own} these of the namespace cannot be reached: {', '.join(odd[:10])}{more}"
     return Condition(TRANSPORT_MIXED, "True", "Mixed", message)
 
 

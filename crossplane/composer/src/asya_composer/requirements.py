@@ -1,4 +1,8 @@
-"""What must be known of the cluster besides the actor and its own objects."""
+"""What must be known of the cluster besides the actor and its own objects.
+
+There may be hundreds of actors in a namespace, and Crossplane looks at each once a minute. So all of them are asked for
+only where nothing less will do; otherwise what is asked for does not grow with their number.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +11,18 @@ from dataclasses import dataclass
 
 from asya.api.rules_mesh import TERMINAL_ACTORS
 from asya_composer import kinds, names
+from asya_composer.builders.injection import KEY as INJECTION
 from asya_composer.collisions import rivals
 from asya_composer.composite import Claim
 from asya_composer.kinds import Kind
-from asya_composer.model import Seen
+from asya_composer.model import Observed, Seen
 from asya_composer.moving import leaving
 from asya_composer.neighbours import workload_of
 from asya_composer.objects import ACTOR, TRANSPORT
-from asya_composer.settings import Settings, TransportName
+from asya_composer.settings import TRANSPORTS, Settings, TransportName
 
-ACTORS, CREW, EVERYWHERE, EXCHANGE, RIVALS = "actors", "crew", "everywhere", "exchange", "rivals-"
-BOUND = "workload"
+ACTORS, CREW, ELSEWHERE, EVERYWHERE, EXCHANGE = "actors", "crew-", "elsewhere-", "everywhere", "exchange"
+BOUND, RIVALS = "workload", "rivals-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +47,36 @@ def serves_all(claim: Claim, settings: Settings) -> bool:
     return on_rabbitmq and claim.actor in TERMINAL_ACTORS and settings.crew_namespace == claim.namespace
 
 
+def _needs_all(claim: Claim, observed: Mapping[str, Seen], settings: Settings) -> bool:
+    """Tell whether all actors of the namespace must be known.
+
+    At birth: another object may have the actor's name. While a transport is left: they may still send there. On
+    Pub/Sub: each is granted to publish. With somebody else's workload: another may be bound to it.
+    """
+    wanted = wanted_transport(claim, settings)
+    born = any(Observed({"": each}).at("", "metadata", "labels", ACTOR) == claim.actor for each in observed.values())
+    bound = workload_of(claim.spec) is not None or any(key.endswith(f"-{INJECTION}") for key in observed)
+    return not born or bound or wanted == "pubsub" or bool(leaving(observed, wanted))
+
+
+def _others(claim: Claim, settings: Settings) -> list[TransportName]:
+    """Return the transports of the platform that the actor shall not be on."""
+    wanted = wanted_transport(claim, settings)
+    return [name for name in TRANSPORTS if name != wanted and getattr(settings.transports, name) is not None]
+
+
 def requirements(claim: Claim, observed: Mapping[str, Seen], settings: Settings) -> dict[str, Requirement]:
     """Return what must be known besides; the same for the same request, whatever has been answered."""
     found = {f"flavor-{name}": Requirement(kinds.ENVIRONMENT_CONFIG, name=name) for name in claim.flavors}
-    found[ACTORS] = Requirement(kinds.ASYNC_ACTOR, namespace=claim.namespace)
-    if settings.crew_namespace is not None:
-        found[CREW] = Requirement(kinds.ASYNC_ACTOR, namespace=settings.crew_namespace)
+    if _needs_all(claim, observed, settings):
+        found[ACTORS] = Requirement(kinds.ASYNC_ACTOR, namespace=claim.namespace)
+    else:
+        for other in _others(claim, settings):
+            on_it = {TRANSPORT: other}
+            found[f"{ELSEWHERE}{other}"] = Requirement(kinds.SCALED_OBJECT, labels=on_it, namespace=claim.namespace)
+    for terminal in TERMINAL_ACTORS:
+        place = settings.crew_namespace or claim.namespace
+        found[f"{CREW}{terminal}"] = Requirement(kinds.ASYNC_ACTOR, name=terminal, namespace=place)
     if serves_all(claim, settings):
         found[EVERYWHERE] = Requirement(kinds.ASYNC_ACTOR)
     if settings.queue_names == "dash":

@@ -366,6 +366,9 @@ class Settings(Model):
     """Disruption budgets. When null, none."""
     scaling: ScalerDefaults = ScalerDefaults()
     """Scaling."""
+    look_again_seconds: Annotated[int, Field(ge=10, le=3600)] = 60
+    """Seconds after which Crossplane looks at an actor again of which nothing has changed. What it does not watch, a
+    flavor or the namespace's exchange, is noticed then; each look is a request to the API server per object."""
     runtime_folder: AbsolutePath = "/opt/asya"
     """Where the runtime file appears in the handler's container."""
     socket_folder: AbsolutePath = "/var/run/asya"
