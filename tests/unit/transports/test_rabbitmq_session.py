@@ -409,6 +409,19 @@ class TestConsumer:
 
         assert subscription.told[3:] == [("ack", 2), ("nack", 1), "close"]
 
+    async def test_closed_it_is_no_reason_any_more_not_to_be_ready(
+        self, opened: tuple[Box, FakeSubscription], broker: FakeBroker, link: Link
+    ) -> None:
+        box, subscription = opened
+        broker.engines[0].missing = True
+        subscription.alive = False
+        subscription.cancel()
+        await until(lambda: not link.connected)
+        assert "not receiving from" in link.reason
+
+        await box.consumer.close()
+        assert (link.connected, link.reason) == (True, "")
+
     async def test_close_while_there_is_no_connection_returns(
         self, opened: tuple[Box, FakeSubscription], broker: FakeBroker
     ) -> None:

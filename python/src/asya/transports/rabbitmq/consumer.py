@@ -122,6 +122,7 @@ class ActorConsumer:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.shield(task)
+        self._session.receiving(self._queue)
         await self._end_when_empty()
 
     async def release(self) -> None:
@@ -170,7 +171,6 @@ class ActorConsumer:
                     self._session.interrupted(f"the channel that received from {self._queue} was closed")
                 self._void()
                 await backoff.wait()
-        self._session.receiving(self._queue)
 
     async def _keep_in_step(self, subscription: Subscription, backoff: Backoff) -> None:
         """Make the consumer at the broker follow the credit, until the channel ends or nobody wants it any more."""
