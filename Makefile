@@ -26,13 +26,17 @@ demo: ## Send real pictures through a mesh on this machine and write an HTML rep
 	@$$(tools/find-python) tools/environment.py $(if $(filter sqs,$(TRANSPORT)),test,demo)
 	@ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-$$([ "$$(id -u)" = 0 ] && echo 1 || echo 0)} $(PY) tools/demo.py --transport $(or $(TRANSPORT),sqlite)
 
-.PHONY: test
-test: setup ## Run the tests, against a real RabbitMQ too (installed by apt when root on Debian)
+# What the tests of tracing send to; it takes minutes to build, once, and no test should have to wait for that.
+.PHONY: collector
+collector: setup
 	@$(PY) -m tests.support.otel
+
+.PHONY: test
+test: setup collector ## Run the tests, against a real RabbitMQ too (installed by apt when root on Debian)
 	@ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-$$([ "$$(id -u)" = 0 ] && echo 1 || echo 0)} $(PY) -m pytest -n $(JOBS) --dist loadgroup -m "not slow and not charts and not apiserver and not variant" $(ARGS)
 
 .PHONY: slow
-slow: setup ## Run the tests that `make test` leaves out because they take long: brokers that die, searches, the second engine
+slow: setup collector ## Run the tests that `make test` leaves out because they take long: brokers that die, searches, the second engine
 	@ASYA_TEST_INSTALL=$${ASYA_TEST_INSTALL:-$$([ "$$(id -u)" = 0 ] && echo 1 || echo 0)} $(PY) -m pytest -n $(JOBS) --dist loadgroup -m "slow and not apiserver and not variant" $(ARGS)
 
 .PHONY: variants

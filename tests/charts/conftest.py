@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from pyhelm3 import Client
 from tests.charts.binaries import needed
 from tests.charts.scenarios import Manifest, Scenario, copy_charts, render
 from tests.charts.sources import source
-from tests.support.apiserver import ApiServer, ServerUnavailableError
+from tests.support.apiserver import ApiServer, api_server
 
 HERE = Path(__file__).parent
 AMONG_ALL = {"test_golden.py", "test_values.py", "test_install.py"}
@@ -62,13 +61,7 @@ def server() -> Iterator[ApiServer]:
     """An API server with the kinds of Crossplane and of the Messaging Topology Operator."""
     kubectl = needed("kubectl")
     crds = [source("crossplane") / "cluster" / "crds", source("topology-operator") / "config" / "crd" / "bases"]
-    try:
-        started = ApiServer().__enter__()
-    except ServerUnavailableError as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(error), pytrace=False)
-        pytest.skip(str(error))
-    try:
+    with api_server() as started:
         command = [kubectl, "--kubeconfig", started.kubeconfig]
         for folder in crds:
             subprocess.run([*command, "create", "--filename", folder], check=True, capture_output=True)
@@ -78,5 +71,3 @@ def server() -> Iterator[ApiServer]:
             capture_output=True,
         )
         yield started
-    finally:
-        started.remove()

@@ -194,36 +194,33 @@ def test_a_sender_that_waits_learns_that_asya_up_stops(tmp_path: Path) -> None:
     assert "ASGI" not in said
 
 
-def interruptible() -> None:
-    """Let SIGINT through: a shell that runs the tests in the background has it ignored, and children inherit that."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+INTERRUPTIBLE = ("env", "--default-signal=INT")
+"""Lets SIGINT through to what it runs: a shell that runs the tests in the background has it ignored."""
 
 
 def test_ctrl_c_while_waiting_says_how_to_go_on_and_the_trace_where_it_waits(tmp_path: Path) -> None:
     actor(tmp_path / "mesh", "dead", "import no_such_module\n")
     state = str(tmp_path / "state")
-    command = [asya(), "send", "dead", "1", "--id", "left", "--wait", "--state", state]
+    command = [*INTERRUPTIBLE, asya(), "send", "dead", "1", "--id", "left", "--wait", "--state", state]
     with up(tmp_path / "mesh", tmp_path / "state") as mesh:
         with subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=interruptible,  # noqa: PLW1509
             env=environment(),
         ) as sender:
             assert sender.stderr is not None
             assert sender.stderr.readline().startswith("left waits in the queue of dead; dead cannot work: ")
             sender.send_signal(signal.SIGINT)
             stdout, stderr = sender.communicate(timeout=10)
-        many = [asya(), "send", "dead", "--many", "-", "--wait", "--state", state]
+        many = [*INTERRUPTIBLE, asya(), "send", "dead", "--many", "-", "--wait", "--state", state]
         with subprocess.Popen(
             many,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=interruptible,  # noqa: PLW1509
             env=environment(),
         ) as many_sender:
             assert many_sender.stdin is not None

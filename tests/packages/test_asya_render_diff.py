@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 from tests.charts.binaries import needed
 from tests.charts.sources import source
 from tests.compose.calls import ROOT, actor
-from tests.support.apiserver import ApiServer, ServerUnavailableError
+from tests.support.apiserver import api_server
 from tests.support.definition import crd_of
 
 from asya.api.xrd import definition
@@ -54,11 +54,6 @@ def definitions() -> Iterator[Manifest]:
 def kubectl() -> Iterator[Kubectl]:
     """Kubectl for a private API server that serves all kinds; also what `asya render` finds on its PATH."""
     program = needed("kubectl")
-    try:
-        server = ApiServer().__enter__()
-    except ServerUnavailableError as error:
-        pytest.skip(str(error))
-    environment = {**os.environ, "KUBECONFIG": str(server.kubeconfig)}
 
     def run(*words: str, given: Sequence[Manifest] = ()) -> str:
         done = subprocess.run(
@@ -67,25 +62,21 @@ def kubectl() -> Iterator[Kubectl]:
             capture_output=True,
             text=True,
             check=False,
-            env=environment,
             timeout=60,
         )
         assert not done.returncode, done.stderr
         return done.stdout
 
-    with pytest.MonkeyPatch.context() as patch:
+    with api_server() as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("KUBECONFIG", str(server.kubeconfig))
         patch.setenv("PATH", str(program.parent), prepend=os.pathsep)
-        try:
-            found = list(definitions())
-            run("apply", "--server-side", "-f", "-", given=found)
-            names = [f"crd/{each['metadata']['name']}" for each in found]
-            run("wait", "--for=condition=Established", "--timeout=60s", *names)
-            run("create", "namespace", "shop")
-            run("apply", "-f", str(COMPOSITION))
-            yield run
-        finally:
-            server.remove()
+        found = list(definitions())
+        run("apply", "--server-side", "-f", "-", given=found)
+        names = [f"crd/{each['metadata']['name']}" for each in found]
+        run("wait", "--for=condition=Established", "--timeout=60s", *names)
+        run("create", "namespace", "shop")
+        run("apply", "-f", str(COMPOSITION))
+        yield run
 
 
 def diff(folder: Path, manifest: Manifest) -> Result:

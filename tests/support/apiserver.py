@@ -7,22 +7,24 @@ these two. They are built by `make tools` from their Go modules.
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
-import socket
 import ssl
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trustme
 import yaml
-from tests.support.host import Started, die_with_parent
+from tests.support.host import Started, dies_with_parent, free_port
 
 ROOT = Path(__file__).parents[2]
 READY_SECONDS = 90.0
@@ -66,10 +68,10 @@ class ApiServer(Started):
         """Start both and wait until the API server is ready."""
         etcd, apiserver = program("etcd"), program("kube-apiserver")
         self._write_files()
-        client, peer = _ports(2)
+        client, peer = free_port(), free_port()
         store = f"http://127.0.0.1:{client}"
         self._start("etcd", [str(etcd), *_etcd_options(self.folder / "etcd", store, f"http://127.0.0.1:{peer}")])
-        (port,) = _ports(1)
+        port = free_port()
         self.url = f"https://127.0.0.1:{port}"
         self._start("kube-apiserver", [str(apiserver), *_server_options(self.folder, store, port), *self._more()])
         self._wait_until_ready()
@@ -134,7 +136,7 @@ class ApiServer(Started):
             ServerUnavailableError: It is not built.
         """
         options = ["--controllers=garbage-collector-controller", "--leader-elect=false", "--bind-address=127.0.0.1"]
-        options += [f"--kubeconfig={self.kubeconfig}", f"--secure-port={_ports(1)[0]}", f"--cert-dir={self.folder}"]
+        options += [f"--kubeconfig={self.kubeconfig}", f"--secure-port={free_port()}", f"--cert-dir={self.folder}"]
         self._start("kube-controller-manager", [str(program("kube-controller-manager")), *options])
 
     def _write_files(self) -> None:
@@ -162,12 +164,11 @@ class ApiServer(Started):
         self._write_kubeconfig()
         with (self.folder / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
-                command,
+                dies_with_parent(command),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.folder,
-                preexec_fn=die_with_parent,  # noqa: PLW1509  one call of libc, no lock
             )
         self._running.append((name, process))
 
@@ -219,13 +220,20 @@ def _server_options(folder: Path, store: str, port: int) -> list[str]:
     ]
 
 
-def _ports(count: int) -> list[int]:
-    """Return loopback ports that were free a moment ago, no two the same."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
+@contextmanager
+def api_server(admission: Sequence[str] = ()) -> Iterator[ApiServer]:
+    """Run one for a fixture. Where it cannot be had, the tests are skipped, and fail with CI=true."""
+    found = ApiServer(admission=admission)
+    try:
+        found.__enter__()
+    except ServerUnavailableError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(str(error))
+    try:
+        yield found
+    finally:
+        found.remove()
 
 
 @dataclass

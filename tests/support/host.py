@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
 import os
+import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)
+_FIRST_PORT, _DYNAMIC_PORTS = 16_000, 49_152
+"""The second is where they begin when the kernel does not say (RFC 6335, section 6)."""
+_given: set[int] = set()
+"""Ports that this process has asked for."""
 
 
 class NotInstalledError(Exception):
@@ -48,15 +51,36 @@ class Started:
 
 
 def free_port() -> int:
-    """Return a loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback port that was free a moment ago, another one at each call.
+
+    It is none of those that the kernel gives to who connects: there are many, and one of them would be taken now and
+    then before the server that the port is for has come so far as to listen.
+    """
+    while True:
+        port = secrets.choice(_ports())
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            if port not in _given:
+                _given.add(port)
+                return port
 
 
-def die_with_parent() -> None:
-    """Have this process killed when the thread that started it ends; for `preexec_fn`: one call, no lock."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+@cache
+def _ports() -> range:
+    try:
+        dynamic = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except OSError:
+        dynamic = _DYNAMIC_PORTS
+    return range(_FIRST_PORT, max(dynamic, _FIRST_PORT + 1_000))
+
+
+def dies_with_parent(command: Sequence[str]) -> list[str]:
+    """Return the command that runs this one, killed when the thread that starts it ends; its process id is the same.
+
+    Not `preexec_fn`: Python would fork for it, and the child of a process that has used gRPC dies now and then of
+    gRPC's own handlers of a fork. Without it, Python calls vfork(2), which runs no such handler.
+    """
+    return ["setpriv", "--pdeathsig=KILL", "--", *command]
 
 
 def install(package: str, environ: Mapping[str, str], otherwise: str) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 
 import botocore.session
 from botocore.config import Config
-from tests.support.host import Started, die_with_parent, free_port
+from tests.support.host import Started, dies_with_parent, free_port
 
 READY_SECONDS = 60.0
 REGION, ACCOUNT = "eu-west-1", "123456789012"
@@ -60,13 +60,12 @@ class MotoServer(Started):
     def start(self) -> None:
         """Start the server, and wait until it answers."""
         self._process = subprocess.Popen(
-            self.command(),
+            dies_with_parent(self.command()),
             cwd=Path(__file__).parents[2],
             env={name: value for name, value in os.environ.items() if name not in _PROFILE} | ENVIRONMENT,
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
-            preexec_fn=die_with_parent,  # noqa: PLW1509  one system call, no locks
         )
         deadline = time.monotonic() + READY_SECONDS
         while True:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.support.host import free_port
 
 _START_SECONDS, _STOP_SECONDS = 30.0, 15.0
 
@@ -58,9 +58,7 @@ class Prometheus:
 @contextmanager
 def running(config: Path, folder: Path) -> Iterator[Prometheus]:
     """Run a server with a configuration, its data in `folder`; ready when given, gone afterwards."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     log = folder / "prometheus.log"
     command = [
         *(tool("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"),

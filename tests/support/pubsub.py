@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-from tests.support.host import Started, free_port
+from tests.support.host import Started, dies_with_parent, free_port
 
 FOLDERS = (Path("/usr/lib/google-cloud-sdk"), Path.home() / "google-cloud-sdk", Path("/opt/google-cloud-sdk"))
 WITHIN = Path("platform/pubsub-emulator/lib")
@@ -76,10 +76,8 @@ class Emulator(Started):
         # Its HTTP API asks its own gRPC API over loopback, so on another address it has to listen on all.
         bound = LOOPBACK if self.host == LOOPBACK else "0.0.0.0"
         java = ["java", *options, "-jar", str(find()), f"--host={bound}", f"--port={self.port}"]
-        # Not by `preexec_fn`: Python would fork for it, and gRPC's handlers now and then end a fork beside its threads.
-        command = ["setpriv", "--pdeathsig=KILL", *java]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+            self._process = subprocess.Popen(dies_with_parent(java), stdout=log, stderr=log)
         end = time.monotonic() + START_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > end:

@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.support.host import Started, die_with_parent, free_port, install
+from tests.support.host import Started, dies_with_parent, free_port, install
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 READY_SECONDS = 60.0
@@ -101,27 +101,25 @@ class Broker(Started):
         """Start the node on the data it had, and wait until it answers."""
         environment = self._environment()
         # The signal comes when the starting *thread* ends, so only the main thread's life will do.
-        guard = die_with_parent if threading.current_thread() is threading.main_thread() else None
+        guarded = dies_with_parent if threading.current_thread() is threading.main_thread() else list
         if self._epmd is None:
             epmd = shutil.which("epmd")
             assert epmd is not None, "rabbitmq-server depends on erlang-base, which brings epmd"
             self._epmd = subprocess.Popen(
-                [epmd, "-port", str(self._epmd_port), "-address", "127.0.0.1"],
+                guarded([epmd, "-port", str(self._epmd_port), "-address", "127.0.0.1"]),
                 env=environment,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                preexec_fn=guard,  # noqa: PLW1509  one system call, no locks
             )
         with (self._folder / "console.log").open("ab") as console:
             # The script itself, not Debian's wrapper, which would switch to another user and use the system's folders.
             self._node = subprocess.Popen(
-                [str(SERVER)],
+                guarded([str(SERVER)]),
                 env=environment,
                 cwd=self._folder,
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
-                preexec_fn=guard,  # noqa: PLW1509  one system call, no locks
             )
         self._wait_ready()
 

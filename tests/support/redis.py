@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.support.host import Started, die_with_parent, free_port, install
+from tests.support.host import Started, dies_with_parent, free_port, install
 
 READY_SECONDS = 30.0
 GIVEN = "ASYA_TEST_REDIS_URL"
@@ -68,11 +68,10 @@ class Server(Started):
         words = [word for name, value in given.items() for word in (f"--{name}", value)]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                ["redis-server", *words, *self.options],
+                dies_with_parent(["redis-server", *words, *self.options]),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=die_with_parent,  # noqa: PLW1509  one system call, no locks
             )
         deadline = time.monotonic() + READY_SECONDS
         while not self._answers():

@@ -28,7 +28,7 @@ from tests.cluster.clouds.google_kinds import services as google_services
 from tests.cluster.clouds.managed import EXTERNAL_NAME
 from tests.cluster.clouds.objects import Objects
 from tests.cluster.clouds.web_identity import review_with
-from tests.support.apiserver import ApiServer, ServerUnavailableError
+from tests.support.apiserver import ApiServer, api_server
 from tests.support.pubsub import Emulator, EmulatorUnavailableError
 from tests.unit.cluster_clouds.mesh import CLOUD, Mesh, until
 
@@ -57,11 +57,7 @@ def emulator() -> Iterator[Emulator | None]:
 
 @pytest.fixture(scope="module")
 def mesh(emulator: Emulator | None) -> Iterator[Mesh]:
-    try:
-        server = ApiServer().__enter__()
-    except ServerUnavailableError as error:
-        pytest.skip(str(error))
-    try:
+    with api_server() as server:
         _install(server)
         with AwsServer(REGION) as aws:
             aws.web_identity.review = review_with(server.client())
@@ -74,8 +70,6 @@ def mesh(emulator: Emulator | None) -> Iterator[Mesh]:
             found = Mesh(server, aws, provider)
             yield found
             found.stop()
-    finally:
-        server.remove()
 
 
 def _install(server: ApiServer) -> None:

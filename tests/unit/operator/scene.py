@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ import trustme
 import yaml
 from kubernetes import client as kubernetes
 from kubernetes.client.exceptions import ApiException
-from tests.support.apiserver import Looking
+from tests.support.apiserver import Looking, api_server
+from tests.support.definition import crd_of
 from tests.support.processes import until
 from tests.unit.operator.objects import Manifest, crew_map
 
 from asya.api.registry import NAME, Registry, read_registry
+from asya.api.xrd import definition
 
 PLATFORM = "asya-system"
 GROUP = {"group": "asya.sh", "version": "v1alpha1", "plural": "asyncactors"}
@@ -97,7 +100,20 @@ class Scene(Looking):
         return (self.folder / "operator.log").read_text()
 
 
-def install(scene: Scene) -> None:
+@contextmanager
+def installed(
+    folder: Path, *, ports: tuple[int, int] = (0, 0), admission: Sequence[str] = (), serves_actors: bool = True
+) -> Iterator[Scene]:
+    """Run an API server with the operator's chart; `ports` are those of a webhook and of the health checks."""
+    with api_server(admission) as server:
+        found = Scene(server, server.client(), folder, *ports)
+        _install(found)
+        if serves_actors:
+            kubernetes.ApiextensionsV1Api(found.client).create_custom_resource_definition(crd_of(definition()))
+        yield found
+
+
+def _install(scene: Scene) -> None:
     """Install the operator's chart, without what runs: no controller makes a Pod of the Deployment here."""
     scene.namespace(PLATFORM)
     account = rendered("ServiceAccount")

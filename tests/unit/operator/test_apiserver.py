@@ -14,12 +14,11 @@ from pathlib import Path
 import pytest
 from kubernetes import client as kubernetes
 from kubernetes.client.exceptions import ApiException
-from tests.support.apiserver import ApiServer, ServerUnavailableError
 from tests.support.definition import crd_of
 from tests.support.host import free_port
 from tests.unit.operator import statuses
 from tests.unit.operator.objects import COMPOSED, crew_map, pod
-from tests.unit.operator.scene import GROUP, PLATFORM, Scene, install, rendered
+from tests.unit.operator.scene import GROUP, PLATFORM, Scene, installed, rendered
 
 from asya.api.xrd import definition
 
@@ -30,16 +29,9 @@ EXPECTED = ("storage is (re)initializing", "Webhook 'inject' failed permanently"
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    try:
-        server = ApiServer().__enter__()
-    except ServerUnavailableError as error:
-        pytest.skip(str(error))
-    try:
-        found = Scene(server, server.client(), tmp_path_factory.mktemp("operator"), free_port(), free_port())
-        install(found)
+    folder = tmp_path_factory.mktemp("operator")
+    with installed(folder, ports=(free_port(), free_port()), serves_actors=False) as found:
         yield found
-    finally:
-        server.remove()
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,9 @@ from kubernetes import client as kubernetes
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config import new_client_from_config
 from tests.charts.sources import source
-from tests.support.apiserver import ApiServer, ServerUnavailableError
-from tests.support.definition import crd_of
 from tests.support.processes import until
-from tests.unit.operator.scene import PLATFORM, SOON, Scene, install
+from tests.unit.operator.scene import PLATFORM, SOON, Scene, installed
 
-from asya.api.xrd import definition
 from asya.operator.cluster import Cluster
 from asya.operator.finalizers import DELETED, FINALIZER, PATIENCE
 from asya.operator.identity import ACTOR
@@ -31,17 +28,8 @@ Manifest = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    try:
-        server = ApiServer().__enter__()
-    except ServerUnavailableError as error:
-        pytest.skip(str(error))
-    try:
-        found = Scene(server, server.client(), tmp_path_factory.mktemp("finalizers"), 0, 0)
-        install(found)
-        kubernetes.ApiextensionsV1Api(found.client).create_custom_resource_definition(crd_of(definition()))
+    with installed(tmp_path_factory.mktemp("finalizers")) as found:
         yield found
-    finally:
-        server.remove()
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,11 @@ from typing import Any
 import pytest
 from kubernetes import client as kubernetes
 from kubernetes.config import new_client_from_config
-from tests.support.apiserver import ApiServer, ServerUnavailableError
-from tests.support.definition import crd_of
+from tests.support.apiserver import ServerUnavailableError
 from tests.support.processes import until
-from tests.unit.operator.scene import PLATFORM, SOON, Scene, install
+from tests.unit.operator.scene import PLATFORM, SOON, Scene, installed
 
 from asya.api.registry import NAME
-from asya.api.xrd import definition
 from asya.operator.cluster import Cluster
 from asya.operator.rounds import Rounds
 
@@ -26,17 +24,9 @@ DEPLOYMENT = "asya-operator"
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """As strict about who may say what belongs to what as an API server can be."""
-    try:
-        server = ApiServer(admission=["OwnerReferencesPermissionEnforcement"]).__enter__()
-    except ServerUnavailableError as error:
-        pytest.skip(str(error))
-    try:
-        found = Scene(server, server.client(), tmp_path_factory.mktemp("ownership"), 0, 0)
-        install(found)
-        kubernetes.ApiextensionsV1Api(found.client).create_custom_resource_definition(crd_of(definition()))
+    strict = ["OwnerReferencesPermissionEnforcement"]
+    with installed(tmp_path_factory.mktemp("ownership"), admission=strict) as found:
         yield found
-    finally:
-        server.remove()
 
 
 @pytest.fixture

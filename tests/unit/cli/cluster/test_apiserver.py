@@ -19,7 +19,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 from kubernetes import client as kubernetes
-from tests.support.apiserver import ApiServer, Looking, ServerUnavailableError
+from tests.support.apiserver import Looking, api_server
 from tests.support.definition import crd_of
 from tests.support.host import free_port
 from tests.support.moto_server import ENVIRONMENT, MotoServer
@@ -119,16 +119,10 @@ class Scene(Looking):
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory, rabbitmq_url: str) -> Iterator[Scene]:
-    try:
-        server = ApiServer().__enter__()
-    except ServerUnavailableError as error:
-        pytest.skip(str(error))
-    try:
+    with api_server() as server:
         found = Scene(server, server.client(), tmp_path_factory.mktemp("shell"))
         _install(found, rabbitmq_url)
         yield found
-    finally:
-        server.remove()
 
 
 def _install(scene: Scene, url: str) -> None:

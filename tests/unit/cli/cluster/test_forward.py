@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 from kubernetes import client as kubernetes
-from tests.support.apiserver import ApiServer, ServerUnavailableError
+from tests.support.apiserver import ApiServer, api_server
 from tests.support.fake_kubelet import NODE, FakeKubelet
 from tests.support.host import free_port
 
@@ -29,14 +29,8 @@ NAMESPACE, POD = "default", "broker-0"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ApiServer]:
-    try:
-        found = ApiServer().__enter__()
-    except ServerUnavailableError as error:
-        pytest.skip(str(error))
-    try:
+    with api_server() as found:
         yield found
-    finally:
-        found.remove()
 
 
 @pytest.fixture(scope="module")
